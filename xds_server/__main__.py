@@ -1,0 +1,5 @@
+"""`python -m xds_server` is `xds-server`."""
+
+from xds_server.cli import main
+
+main()

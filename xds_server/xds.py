@@ -1,0 +1,39 @@
+"""The vocabulary of xDS that every room shares: type URLs, push order, `Resource`.
+
+Nothing here does anything; it is what rooms call things.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+CLUSTER: Final = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
+ENDPOINT: Final = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
+LISTENER: Final = "type.googleapis.com/envoy.config.listener.v3.Listener"
+ROUTE: Final = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
+
+PUSH_ORDER: Final = (CLUSTER, ENDPOINT, LISTENER, ROUTE)
+"""Make before break: what is referred to is sent before what refers to it.
+
+Routes are not warmed, so the clusters they name come first (xds_protocol, "Eventual
+consistency considerations").
+"""
+
+SHORT_NAMES: Final = {
+    CLUSTER: "cluster",
+    ENDPOINT: "endpoint",
+    LISTENER: "listener",
+    ROUTE: "route",
+}
+"""What people call the types, on the command line, in logs and in metrics."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """One encoded resource.
+
+    `body` is the serialised message of `type_url` (the value of the Any, not the Any).
+    """
+
+    type_url: str
+    name: str
+    body: bytes

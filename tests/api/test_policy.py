@@ -1,0 +1,171 @@
+"""What a TrafficPolicy may be attached to, and what of it comes later."""
+
+import pytest
+
+from tests.api.policies import HEAD
+from xds_server.api.decode import decode
+from xds_server.api.policy import TargetRef, TrafficPolicy
+from xds_server.api.problem import ObjectKey, Severity, report
+
+POLICY = """\
+apiVersion: traffic.xds-server.dev/v1alpha1
+kind: TrafficPolicy
+metadata: {namespace: shop, name: cart}
+spec:
+  targetRefs: TARGETS
+  loadBalancer: {type: RoundRobin}
+"""
+
+
+def said(targets: str) -> str:
+    data = POLICY.replace("TARGETS", targets).encode()
+    return report(decode(data, source="x.yaml").problems)
+
+
+LATER_SECTIONS = [
+    "adaptiveConcurrency",
+    "admissionControl",
+    "circuitBreaker",
+    "clientSelector",
+    "connection",
+    "envoyPatch",
+    "healthCheck",
+    "locality",
+    "outlierDetection",
+    "overload",
+    "overrideHost",
+    "panicThreshold",
+    "rateLimit",
+    "retry",
+    "session",
+    "staleEndpoints",
+    "tls",
+]
+
+
+@pytest.mark.parametrize("section", LATER_SECTIONS)
+def test_sections_of_later_releases_are_refused_and_known(section: str) -> None:
+    """They are neither accepted and ignored, nor called unknown."""
+    data = f"{HEAD}  loadBalancer: {{}}\n  {section}: {{}}\n"
+
+    assert report(decode(data.encode(), source="x.yaml").problems) == (
+        f"x.yaml:7:3: spec.{section}: not supported yet (got a mapping)\n"
+        "  hint: leave it out: this release would not act on it\n"
+        "1 error in 1 file"
+    )
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "performanceBased.reportPeriod",
+        "performanceBased.reportPort",
+        "performanceBased.smoothing",
+        "performanceBased.deadbandPercent",
+        "performanceBased.minWeight",
+        "performanceBased.maxWeight",
+        "weights.groups",
+        "weights.others",
+    ],
+)
+def test_so_are_fields_of_later_releases(field: str) -> None:
+    block, _, name = field.partition(".")
+    kind = "Weighted" if block == "weights" else "PerformanceBased"
+    source = "" if block == "weights" else "source: OrcaHeaders, "
+    data = f"{HEAD}  loadBalancer: {{type: {kind}, {block}: {{{source}{name}: 5}}}}\n"
+    (problem,) = decode(data.encode(), source="x.yaml").problems
+
+    assert problem.path == f"spec.loadBalancer.{field}"
+    assert problem.message == "not supported yet (got 5)"
+
+
+@pytest.mark.parametrize(
+    "source", ["", "source: ControlPlane", "source: ORCA_OUT_OF_BAND"]
+)
+def test_so_are_sources_of_later_releases(source: str) -> None:
+    written = f"{{type: PerformanceBased, performanceBased: {{{source}}}}}"
+    data = f"{HEAD}  loadBalancer: {written}\n"
+    (problem,) = decode(data.encode(), source="x.yaml").problems
+
+    assert problem.path == "spec.loadBalancer.performanceBased.source"
+    assert problem.message.endswith("is not supported yet")
+    assert problem.hint == "source: OrcaHeaders"
+
+
+def test_a_target_is_a_service_or_one_port_of_it() -> None:
+    port_of_a = "{kind: Service, name: a, sectionName: '80'}"
+    data = POLICY.replace("TARGETS", f"[{{kind: Service, name: cart}}, {port_of_a}]")
+    (document,) = decode(data.encode(), source="x.yaml").documents
+
+    assert document.key == ObjectKey("TrafficPolicy", "shop", "cart")
+    assert isinstance(document.body, TrafficPolicy)
+    whole, port = document.body.spec.target_refs
+    assert (whole.name, whole.section_name) == ("cart", None)
+    assert (port.name, port.section_name) == ("a", "80")
+    assert isinstance(whole, TargetRef)
+
+
+MANY = ", ".join(f"{{kind: Service, name: a{number}}}" for number in range(17))
+TARGETS = {
+    "[]": "x.yaml:5:15: spec.targetRefs: must have at least 1 entry (got 0)",
+    "null": "x.yaml:5:15: spec.targetRefs: required",
+    "cart": 'x.yaml:5:15: spec.targetRefs: must be a list (got "cart")',
+    "[cart]": 'x.yaml:5:16: spec.targetRefs[0]: must be a mapping (got "cart")',
+    "[{name: cart}]": "x.yaml:5:16: spec.targetRefs[0].kind: required",
+    "[{kind: Service, name: Cart}]": (
+        "x.yaml:5:38: spec.targetRefs[0].name: must be a DNS label: "
+        'lower-case letters, digits and -, at most 63 (got "Cart")'
+    ),
+    "[{kind: Servise, name: cart}]": (
+        'x.yaml:5:23: spec.targetRefs[0].kind: unknown value "Servise" '
+        "(allowed: Service, Namespace)\n  hint: did you mean Service?"
+    ),
+    "[{group: apps, kind: Service, name: cart}]": (
+        'x.yaml:5:24: spec.targetRefs[0].group: must be "" (got "apps")\n'
+        '  hint: Services are of the core group: group: ""'
+    ),
+    "[{kind: Service, name: a}, {kind: Service, name: a}]": (
+        'x.yaml:5:42: spec.targetRefs[1]: named twice (got Service "a" again)'
+    ),
+    f"[{MANY}]": (
+        "x.yaml:5:15: spec.targetRefs: must have at most 16 entries (got 17)"
+    ),
+    "[{kind: Service, name: a, section: b}]": (
+        "x.yaml:5:41: spec.targetRefs[0].section: unknown field\n"
+        "  hint: did you mean sectionName?"
+    ),
+}
+
+
+@pytest.mark.parametrize(("targets", "expected"), TARGETS.items())
+def test_targets_that_are_none_are_refused(targets: str, expected: str) -> None:
+    assert said(targets) == f"{expected}\n1 error in 1 file"
+
+
+def test_what_kubernetes_writes_into_an_object_is_passed_over() -> None:
+    """A policy may come as `kubectl get -o yaml` prints it."""
+    printed = POLICY.replace("TARGETS", "[{kind: Service, name: cart}]").replace(
+        "name: cart}\nspec",
+        "name: cart, uid: a, resourceVersion: '1', generation: 2, labels: {a: b}, "
+        "creationTimestamp: '2026-01-01T00:00:00Z', managedFields: [], annotations: {}"
+        "}"
+        "\nstatus: {ancestors: []}\nspec",
+    )
+
+    assert decode(printed.encode(), source="x.yaml").problems == ()
+
+
+def test_a_mistyped_metadata_field_is_none_of_those() -> None:
+    data = POLICY.replace("namespace:", "namspace:").replace("TARGETS", "[]")
+
+    assert (
+        "metadata.namspace: unknown field\n  hint: did you mean namespace?"
+        in report(decode(data.encode(), source="x.yaml").problems)
+    )
+
+
+def test_a_policy_that_sets_nothing_is_worth_a_warning() -> None:
+    decoded = decode(HEAD.encode(), source="x.yaml")
+
+    assert [one.severity for one in decoded.problems] == [Severity.WARNING]
+    assert len(decoded.documents) == 1

@@ -1,0 +1,277 @@
+"""The load-balancing algorithms: their names, and one block of parameters for each.
+
+Why the limits are what they are: Envoy checks almost none of them itself; some values
+that it accepts fail every request, and some abort it.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Annotated, Final, Self
+
+from pydantic import AfterValidator, Field
+
+from xds_server.api.field import Choice, Duration, complain, fold
+from xds_server.api.model import Model
+from xds_server.api.problem import Fault
+from xds_server.api.wording import got
+
+LARGEST_RING: Final = 8388608
+LARGEST_TABLE: Final = 5000011
+_DEFAULT_MAXIMUM_RING: Final = 65536
+
+
+class LoadBalancerType(Choice):
+    """The algorithms, spelled as in the API."""
+
+    ROUND_ROBIN = "RoundRobin"
+    RANDOM = "Random"
+    WEIGHTED = "Weighted"
+    LEAST_REQUEST = "LeastRequest"
+    RING_HASH = "RingHash"
+    MAGLEV = "Maglev"
+    IP_HASH = "IPHash"
+    PERFORMANCE_BASED = "PerformanceBased"
+
+    @classmethod
+    def parse(cls, text: object) -> Self:
+        """Read any spelling, Envoy's and Istio's names for the same things too."""
+        if isinstance(text, str):
+            folded = fold(text)
+            if folded in _REFUSED_TYPES:
+                reason, hint = _REFUSED_TYPES[folded]
+                complain(f"{text} is not supported: {reason}", hint=hint)
+            text = _OTHER_NAMES.get(folded, text)
+        return super().parse(text)
+
+
+CLIENT_SIDE: Final = "clientsideweightedroundrobin"
+_OTHER_NAMES: Final = {
+    "weightedroundrobin": "Weighted",
+    "leastconn": "LeastRequest",
+    "weightedleastrequest": "LeastRequest",
+    "consistenthash": "Maglev",
+    "sourceip": "IPHash",
+    CLIENT_SIDE: "PerformanceBased",
+}
+_REFUSED_TYPES: Final = {
+    "passthrough": (
+        "requests go to the endpoints of a Service, never around them",
+        None,
+    ),
+    "clusterprovided": ("it belongs to cluster kinds that are never built here", None),
+    "subset": (
+        "Envoy accepts subsets that match nothing",
+        "make a second Service that selects the subset's Pods",
+    ),
+}
+
+
+class Selection(Choice):
+    """How `Weighted` picks: in turn, or by independent draws."""
+
+    ROUND_ROBIN = "RoundRobin"
+    RANDOM = "Random"
+
+
+class SelectionMethod(Choice):
+    """How `LeastRequest` looks for the least busy endpoint."""
+
+    N_CHOICES = "NChoices"
+    FULL_SCAN = "FullScan"
+
+
+class HashFunction(Choice):
+    """What `RingHash` hashes with."""
+
+    XX_HASH = "XXHash"
+    MURMUR_HASH_2 = "MurmurHash2"
+
+
+class HashAlgorithm(Choice):
+    """The consistent hash behind `IPHash`."""
+
+    MAGLEV = "Maglev"
+    RING_HASH = "RingHash"
+
+
+class AddressFrom(Choice):
+    """Which client address `IPHash` hashes."""
+
+    CONNECTION = "Connection"
+    X_FORWARDED_FOR = "XForwardedFor"
+
+
+class PerformanceSource(Choice):
+    """Where `PerformanceBased` learns what an endpoint can do."""
+
+    CONTROL_PLANE = "ControlPlane"
+    ORCA_HEADERS = "OrcaHeaders"
+    ORCA_OUT_OF_BAND = "OrcaOutOfBand"
+
+
+class Weighted(Model):
+    """Shares in proportion to the endpoints' weights."""
+
+    selection: Selection = Selection.ROUND_ROBIN
+
+
+class LeastRequest(Model):
+    """The endpoint with the fewest requests in flight, of a few drawn or of all.
+
+    `active_request_bias` counts only where weights differ: weight / (active+1)^bias.
+    """
+
+    choice_count: int = Field(default=2, ge=2, le=100)
+    active_request_bias: float = Field(default=1.0, ge=0, le=100)
+    selection_method: SelectionMethod = SelectionMethod.N_CHOICES
+
+    def value_faults(self) -> Iterable[Fault]:
+        """Refuse a number of choices where all endpoints are looked at."""
+        is_full_scan = self.selection_method is SelectionMethod.FULL_SCAN
+        if is_full_scan and "choice_count" in self.model_fields_set:
+            yield Fault(
+                path=("choiceCount",),
+                message="not allowed when selectionMethod is FullScan"
+                + got(self.choice_count),
+                hint="a full scan looks at all endpoints",
+                at_key=True,
+            )
+
+
+BoundedLoadPercent = Annotated[int | None, Field(ge=100, le=10000)]
+"""How far above the mean an endpoint's requests in flight may go before the next on
+the ring gets them."""
+
+
+class RingHash(Model):
+    """Consistent hashing on a ring (ketama).
+
+    Envoy's own maximum of 8388608 entries took 384 MiB for two endpoints of weights
+    1 : 1000000000 (measured on Envoy 1.40), hence the smaller default.
+    """
+
+    minimum_ring_size: int = Field(default=1024, ge=1, le=LARGEST_RING)
+    maximum_ring_size: int = Field(default=_DEFAULT_MAXIMUM_RING, ge=1, le=LARGEST_RING)
+    hash_function: HashFunction = HashFunction.XX_HASH
+    bounded_load_percent: BoundedLoadPercent = None
+
+    @classmethod
+    def filled(cls, given: dict[str, object]) -> dict[str, object]:
+        """Let a maximum that is left out make room for the minimum."""
+        least = given.get("minimumRingSize")
+        if type(least) is int and _DEFAULT_MAXIMUM_RING < least <= LARGEST_RING:
+            return {"maximumRingSize": least, **given}
+        return given
+
+    def value_faults(self) -> Iterable[Fault]:
+        """Refuse a minimum above the maximum."""
+        if self.minimum_ring_size > self.maximum_ring_size:
+            found = f"(got {self.minimum_ring_size} > {self.maximum_ring_size})"
+            yield Fault(
+                path=("minimumRingSize",),
+                message=f"must be <= maximumRingSize {found}",
+                hint="raise maximumRingSize or leave it out "
+                f"(default {_DEFAULT_MAXIMUM_RING})",
+            )
+
+
+def is_prime(number: int) -> bool:
+    """Say whether a number is prime, by trial division."""
+    return number > 1 and all(
+        number % divisor for divisor in range(2, int(number**0.5) + 1)
+    )
+
+
+class Maglev(Model):
+    """Consistent hashing by a table (Maglev, NSDI 2016).
+
+    A table size that is not prime is rejected late, and a size of 1 aborts Envoy.
+    """
+
+    table_size: int = Field(default=65537, ge=251, le=LARGEST_TABLE)
+    bounded_load_percent: BoundedLoadPercent = None
+
+    def value_faults(self) -> Iterable[Fault]:
+        """Refuse a table size that is not prime and name the next one."""
+        if not is_prime(self.table_size):
+            following = next(
+                filter(is_prime, range(self.table_size, LARGEST_TABLE + 1))
+            )
+            yield Fault(
+                path=("tableSize",),
+                message=f"must be a prime number{got(self.table_size)}",
+                hint=f"the next prime is {following}",
+            )
+
+
+class IPHash(Model):
+    """One client address, one endpoint, by a consistent hash."""
+
+    algorithm: HashAlgorithm = HashAlgorithm.MAGLEV
+    address_from: AddressFrom = AddressFrom.CONNECTION
+
+
+_METRIC: Final = re.compile(
+    r"(cpu|application|mem)_utilization|(named_metrics|utilization)\.[!-~]{1,128}"
+)
+
+
+def _metric(text: str) -> str:
+    if not _METRIC.fullmatch(text):
+        complain(
+            f"must be the name of an ORCA metric{got(text)}",
+            hint="one of cpu_utilization, application_utilization, mem_utilization, "
+            "named_metrics.KEY, utilization.KEY",
+        )
+    return text
+
+
+class PerformanceBased(Model):
+    """Shares in proportion to what endpoints report they can do (ORCA).
+
+    An endpoint's weight is rps / (utilisation + errorPenalty * errors / rps). It counts
+    from `blackout_period` after the first report until `expiration` after the last.
+    """
+
+    later = frozenset(
+        {
+            "reportPeriod",
+            "reportPort",
+            "smoothing",
+            "deadbandPercent",
+            "minWeight",
+            "maxWeight",
+        }
+    )
+
+    source: PerformanceSource = PerformanceSource.CONTROL_PLANE
+    metrics: tuple[Annotated[str, AfterValidator(_metric)], ...] = Field(
+        default=("cpu_utilization",), min_length=1, max_length=16
+    )
+    error_penalty: float = Field(default=1.0, ge=0, le=100)
+    blackout_period: Duration = timedelta(seconds=10)
+    expiration: Duration = timedelta(minutes=3)
+    update_period: Annotated[Duration, Field(ge=timedelta(milliseconds=100))] = (
+        timedelta(seconds=1)
+    )
+
+    @classmethod
+    def presence_faults(cls, given: Mapping[str, object]) -> Iterable[Fault]:
+        """The default source is one of those that come later."""
+        if "source" not in given:
+            yield _source_comes_later("ControlPlane, the default,")
+
+    def value_faults(self) -> Iterable[Fault]:
+        """Refuse the sources that come later."""
+        is_given = "source" in self.model_fields_set
+        if is_given and self.source is not PerformanceSource.ORCA_HEADERS:
+            yield _source_comes_later(self.source)
+
+
+def _source_comes_later(source: str) -> Fault:
+    return Fault(
+        path=("source",),
+        message=f"{source} is not supported yet",
+        hint="source: OrcaHeaders",
+    )

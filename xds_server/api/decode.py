@@ -1,0 +1,172 @@
+"""Bytes in; typed, defaulted, validated documents out, and every error with its place.
+
+YAML of several documents, JSON, and lists as kubectl prints them. What is wrong with
+one document never keeps the others out; what is no YAML at all keeps everything out.
+"""
+
+import gc
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from xds_server.api import json_syntax, yaml_syntax
+from xds_server.api.document import Body, Decoded, Document
+from xds_server.api.kind import judge
+from xds_server.api.manifest import Manifest, UnreadableError
+from xds_server.api.passage import Passage
+from xds_server.api.problem import (
+    Fault,
+    ObjectKey,
+    Place,
+    Problem,
+    Severity,
+    field_path,
+)
+
+MAX_DOCUMENT_BYTES = 32 * 1024 * 1024
+"""The largest source that is read: 100,000 endpoints take about 20 MB of YAML."""
+
+
+def decode(data: bytes, *, source: str) -> Decoded:
+    """Read everything that one source says.
+
+    Never raises: problems are part of the answer. Places in it name `source`.
+    """
+    if len(data) > MAX_DOCUMENT_BYTES:
+        return _unreadable(too_large(len(data), source=source))
+    reading = _Reading()
+    try:
+        with _without_cyclic_gc():
+            for found in _objects(_text(data, source), source):
+                reading.add(found)
+    except UnreadableError as error:
+        return _unreadable(error.problem)
+    return reading.result() or _unreadable(_empty(source))
+
+
+def too_large(size: int, *, source: str) -> Problem:
+    """Say that a source is not read for its size; a file's is known before reading."""
+    return Problem(
+        place=Place(source),
+        message=f"must be at most {MAX_DOCUMENT_BYTES} bytes (got {size})",
+        hint="split it into several files",
+    )
+
+
+class _Reading:
+    """What was understood so far."""
+
+    def __init__(self) -> None:
+        self._documents: dict[ObjectKey, Document] = {}
+        self._problems: list[Problem] = []
+        self._rejected: set[ObjectKey] = set()
+
+    def add(self, found: Manifest | Problem) -> None:
+        """Take one more object, or what is wrong around objects."""
+        if isinstance(found, Problem):
+            self._problems.append(found)
+            return
+        verdict = judge(found)
+        problems = [
+            _located(fault, found.passage, verdict.key) for fault in verdict.faults
+        ]
+        if verdict.is_ours:
+            problems += (replace(one, object_key=verdict.key) for one in found.problems)
+        self._problems += problems
+        if any(one.severity is Severity.ERROR for one in problems):
+            if verdict.key is not None:
+                self._rejected.add(verdict.key)
+        elif verdict.key is not None and verdict.body is not None:
+            self._keep(verdict.key, verdict.body, found.passage)
+
+    def _keep(self, key: ObjectKey, body: Body, passage: Passage) -> None:
+        first = self._documents.get(key)
+        if first is not None:
+            message = f"{key} is already defined at {first.locate(())}"
+            fault = Fault(path=("metadata", "name"), message=message, hint=_RENAME)
+            self._problems.append(_located(fault, passage, key))
+            return
+        self._documents[key] = Document(key=key, body=body, locate=passage.locate)
+
+    def result(self) -> Decoded | None:
+        """Give all of it; None where nothing was there."""
+        if not self._documents and not self._problems:
+            return None
+        return Decoded(
+            documents=tuple(self._documents.values()),
+            problems=tuple(self._problems),
+            rejected=frozenset(self._rejected - self._documents.keys()),
+            is_complete=all(
+                problem.object_key is not None
+                for problem in self._problems
+                if problem.severity is Severity.ERROR
+            ),
+        )
+
+
+_RENAME = "rename one of the two, or remove it"
+
+
+def _objects(text: str, source: str) -> Iterable[Manifest | Problem]:
+    """Read JSON as JSON, and all else as YAML, which says best what is wrong."""
+    found = json_syntax.read(text, source=source)
+    return yaml_syntax.read(text, source=source) if found is None else found
+
+
+def _text(data: bytes, source: str) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = error.object[: error.start]
+        line_start = before.rfind(b"\n") + 1
+        place = Place(
+            source,
+            before.count(b"\n") + 1,
+            len(before[line_start:].decode(errors="replace")) + 1,
+        )
+        found = f"byte 0x{error.object[error.start]:02x} at offset {error.start}"
+        problem = Problem(
+            place=place,
+            message=f"not valid UTF-8 (got {found})",
+            hint="save the file as UTF-8",
+        )
+        raise UnreadableError(problem) from error
+
+
+def _located(fault: Fault, passage: Passage, key: ObjectKey | None) -> Problem:
+    return Problem(
+        place=passage.locate(fault.path, at_key=fault.at_key),
+        path=field_path(fault.path),
+        message=fault.message,
+        hint=fault.hint,
+        severity=fault.severity,
+        object_key=key,
+    )
+
+
+def _empty(source: str) -> Problem:
+    return Problem(
+        place=Place(source, 1, 1),
+        message="contains no document",
+        hint="remove the file, or write an object that begins with apiVersion:",
+    )
+
+
+def _unreadable(problem: Problem) -> Decoded:
+    return Decoded(problems=(problem,), is_complete=False)
+
+
+@contextmanager
+def _without_cyclic_gc() -> Iterator[None]:
+    """Build millions of values without the collector walking them again and again.
+
+    None of them is part of a cycle. Measured on a list of 2,000 objects: a sixth less
+    time; the larger the list, the more.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

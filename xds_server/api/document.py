@@ -1,0 +1,41 @@
+"""A document that passed: what was said, and where every part of it stands."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from xds_server.api.kubernetes import EndpointSlice, Pod, Service
+from xds_server.api.policy import TrafficPolicy
+from xds_server.api.problem import FieldPath, ObjectKey, Place, Problem
+
+__all__ = ["Body", "Decoded", "Document", "FieldPath"]
+
+Body = TrafficPolicy | Service | EndpointSlice | Pod
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Document:
+    """One valid object.
+
+    `locate(path)` gives the place of the value at a path, or of its nearest parent that
+    was written.
+    """
+
+    key: ObjectKey
+    body: Body
+    locate: Callable[[FieldPath], Place]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoded:
+    """What one source (a file) said.
+
+    `rejected` names objects that were there but invalid: their last good version stays
+    in force. `is_complete` is False where not every object could be made out, as in
+    bytes that are no YAML: what is no longer named is then not known to be gone, and
+    all that this source said before stays in force.
+    """
+
+    documents: tuple[Document, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    rejected: frozenset[ObjectKey] = frozenset()
+    is_complete: bool = True

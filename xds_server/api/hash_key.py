@@ -1,0 +1,99 @@
+"""What a request is hashed by (`hashOn`): the keys of RingHash and Maglev."""
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Final
+
+from pydantic import Field
+
+from xds_server.api.field import (
+    Choice,
+    CookieName,
+    CookiePath,
+    HeaderName,
+    QueryName,
+    Seconds,
+)
+from xds_server.api.model import Model
+from xds_server.api.problem import Fault
+from xds_server.api.regular_expression import pattern_error, substitution_error
+from xds_server.api.wording import got
+
+_SOURCES: Final = ("sourceIP", "header", "cookie", "queryParameter")
+
+
+class SameSite(Choice):
+    """The SameSite attribute of a cookie."""
+
+    STRICT = "Strict"
+    LAX = "Lax"
+    NONE = "None"
+
+
+class SourceIP(Model):
+    """The client's address, without its port."""
+
+
+class Regex(Model):
+    r"""Which part of a value counts: the pattern's match is replaced, `\1` is a group.
+
+    The syntax is RE2's.
+    """
+
+    pattern: str
+    substitution: str
+
+    def value_faults(self) -> Iterable[Fault]:
+        """Refuse what Envoy's RE2 would."""
+        if (wrong := pattern_error(self.pattern)) is not None:
+            yield Fault(path=("pattern",), message=wrong + got(self.pattern))
+            return
+        wrong = substitution_error(self.substitution, self.pattern)
+        if wrong is not None:
+            yield Fault(path=("substitution",), message=wrong + got(self.substitution))
+
+
+class HashHeader(Model):
+    """A request header, or the part of it that a regular expression leaves."""
+
+    name: HeaderName
+    regex: Regex | None = None
+
+
+class HashCookie(Model):
+    """A cookie. Envoy sets it where a client has none.
+
+    A `ttl` of 0 makes it last as long as the browser runs.
+    """
+
+    name: CookieName
+    ttl: Seconds = timedelta(0)
+    path: CookiePath = "/"
+    same_site: SameSite | None = None
+    secure: bool = False
+
+
+class HashQueryParameter(Model):
+    """A parameter of the request's query."""
+
+    name: QueryName
+
+
+class HashKey(Model):
+    """One of the four keys. After a `terminal` one that has a value, none counts."""
+
+    source_ip: SourceIP | None = Field(default=None, alias="sourceIP")
+    header: HashHeader | None = None
+    cookie: HashCookie | None = None
+    query_parameter: HashQueryParameter | None = None
+    terminal: bool = False
+
+    @classmethod
+    def presence_faults(cls, given: Mapping[str, object]) -> Iterable[Fault]:
+        """Refuse none and several: an entry without a key aborts Envoy."""
+        found = [key for key in _SOURCES if key in given]
+        if len(found) != 1:
+            names = ", ".join(found) or "none"
+            message = f"exactly one of {', '.join(_SOURCES)} (got {names})"
+            hint = "an empty mapping will do: sourceIP: {}" if not found else None
+            yield Fault(path=(), message=message, hint=hint)

@@ -1,0 +1,86 @@
+"""What share of the traffic each endpoint asks for (`weights`)."""
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, Field
+
+from xds_server.api.field import Address, LabelKey, Labels, complain
+from xds_server.api.model import Model
+from xds_server.api.problem import Fault
+from xds_server.api.quantity import parse_quantity
+from xds_server.api.wording import got
+
+WEIGHT_ANNOTATION: Final = "traffic.xds-server.dev/weight"
+LARGEST_WEIGHT: Final = 1_000_000
+
+_MATCHES: Final = ("matchLabels", "addresses")
+_READS: Final = ("fromAnnotation", "fromLabel", "fromResourceRequest")
+
+
+def _quantity(text: str) -> str:
+    quantity = parse_quantity(text)
+    if quantity is None or quantity <= 0:
+        must = "must be a Kubernetes quantity above 0, such as 100m or 1Gi"
+        complain(must + got(text))
+    return text
+
+
+class ResourceRequest(Model):
+    """A resource that a Pod's containers request, in units of `divisor`, rounded up."""
+
+    resource: LabelKey
+    divisor: Annotated[str, AfterValidator(_quantity)]
+
+
+class WeightRule(Model):
+    """Which endpoints weigh what.
+
+    Either a match (labels of the Pod, or addresses) with its weight, or a place where
+    the Pod says its weight itself. Without that annotation, label or request the rule
+    does not match.
+    """
+
+    match_labels: Labels | None = None
+    addresses: tuple[Address, ...] | None = Field(
+        default=None, min_length=1, max_length=1000
+    )
+    from_annotation: LabelKey | None = None
+    from_label: LabelKey | None = None
+    from_resource_request: ResourceRequest | None = None
+    weight: int | None = Field(default=None, ge=0, le=LARGEST_WEIGHT)
+
+    @classmethod
+    def presence_faults(cls, given: Mapping[str, object]) -> Iterable[Fault]:
+        """Ask for one source of weights, and for a weight where it has none."""
+        found = [key for key in (*_MATCHES, *_READS) if key in given]
+        if len(found) != 1:
+            names = ", ".join(found) or "none"
+            message = f"exactly one of {', '.join((*_MATCHES, *_READS))} (got {names})"
+            yield Fault(path=(), message=message)
+        elif found[0] in _MATCHES and "weight" not in given:
+            yield Fault(path=("weight",), message=f"required with {found[0]}")
+        elif found[0] in _READS and "weight" in given:
+            message = f"not allowed with {found[0]}: the Pod says it"
+            message += got(given["weight"])
+            yield Fault(path=("weight",), message=message, at_key=True)
+
+
+class WeightGroup(Model):
+    """A share of the whole for all Pods with these labels together."""
+
+    match_labels: Labels
+    share: float = Field(gt=0, le=LARGEST_WEIGHT)
+
+
+class Weights(Model):
+    """Rules in order, the first that matches wins; `default` is for all others."""
+
+    later = frozenset({"groups", "others"})
+
+    rules: tuple[WeightRule, ...] = Field(
+        default=(WeightRule(from_annotation=WEIGHT_ANNOTATION),), max_length=32
+    )
+    default: int = Field(default=1, ge=0, le=LARGEST_WEIGHT)
+    groups: tuple[WeightGroup, ...] = ()
+    others: float = Field(default=0, ge=0, le=LARGEST_WEIGHT)

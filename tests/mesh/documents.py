@@ -1,0 +1,160 @@
+"""Documents for tests of the mesh, as a decoder would hand them over."""
+
+from collections.abc import Mapping, Sequence
+
+from xds_server.api.document import Body, Document
+from xds_server.api.kubernetes import (
+    Container,
+    ContainerResources,
+    EndpointConditions,
+    EndpointPort,
+    EndpointSlice,
+    Metadata,
+    ObjectReference,
+    Pod,
+    PodSpec,
+    Service,
+    ServicePort,
+    ServiceSpec,
+    SliceEndpoint,
+)
+from xds_server.api.policy import (
+    LoadBalancer,
+    PolicyMetadata,
+    PolicySpec,
+    TargetKind,
+    TargetRef,
+    TrafficPolicy,
+)
+from xds_server.api.problem import FieldPath, ObjectKey, Place
+
+HTTP = ServicePort(port=80, name="http")
+TCP = ServicePort(port=5432, name="postgres")
+
+
+def document(body: Body, source: str = "test.yaml", line: int = 1) -> Document:
+    """Return *body* as a document; the column tells the length of a path."""
+    metadata = body.metadata
+
+    def locate(path: FieldPath) -> Place:
+        return Place(source, line, 1 + len(path))
+
+    return Document(
+        key=ObjectKey(type(body).__name__, metadata.namespace, metadata.name),
+        body=body,
+        locate=locate,
+    )
+
+
+def service(
+    name: str = "web",
+    *,
+    ports: Sequence[ServicePort] = (HTTP,),
+    annotations: Mapping[str, str] | None = None,
+    spec: ServiceSpec | None = None,
+    source: str = "test.yaml",
+) -> Document:
+    """Return a Service of the namespace `shop`."""
+    return document(
+        Service(
+            metadata=Metadata(
+                name=name, namespace="shop", annotations=dict(annotations or {})
+            ),
+            spec=spec or ServiceSpec(ports=tuple(ports)),
+        ),
+        source,
+    )
+
+
+def endpoint(
+    address: str,
+    *,
+    pod: str | None = None,
+    conditions: EndpointConditions | None = None,
+    zone: str | None = None,
+) -> SliceEndpoint:
+    """Return an endpoint of a slice, with a Pod behind it if one is named."""
+    return SliceEndpoint(
+        addresses=(address,),
+        conditions=conditions or EndpointConditions(),
+        target_ref=ObjectReference(kind="Pod", name=pod) if pod else None,
+        zone=zone,
+    )
+
+
+def slice_of(
+    endpoints: Sequence[SliceEndpoint | str],
+    *,
+    name: str = "web-1",
+    service: str | None = "web",
+    address_type: str = "IPv4",
+    ports: Sequence[EndpointPort] = (EndpointPort(name="http", port=8080),),
+) -> Document:
+    """Return an EndpointSlice of a Service in the namespace `shop`."""
+    labels = {"kubernetes.io/service-name": service} if service else {}
+    return document(
+        EndpointSlice(
+            metadata=Metadata(name=name, namespace="shop", labels=labels),
+            address_type=address_type,
+            ports=tuple(ports),
+            endpoints=tuple(
+                endpoint(each) if isinstance(each, str) else each for each in endpoints
+            ),
+        )
+    )
+
+
+def pod(
+    name: str,
+    *,
+    labels: Mapping[str, str] | None = None,
+    annotations: Mapping[str, str] | None = None,
+    requests: Sequence[str] = (),
+) -> Document:
+    """Return a Pod of the namespace `shop`, a container for each CPU request."""
+    return document(
+        Pod(
+            metadata=Metadata(
+                name=name,
+                namespace="shop",
+                labels=dict(labels or {}),
+                annotations=dict(annotations or {}),
+            ),
+            spec=PodSpec(
+                containers=tuple(
+                    Container(resources=ContainerResources(requests={"cpu": cpu}))
+                    for cpu in requests
+                )
+            ),
+        )
+    )
+
+
+def policy(
+    name: str = "policy",
+    load_balancer: LoadBalancer | None = None,
+    *,
+    targets: Sequence[str] = ("web",),
+    source: str = "policy.yaml",
+) -> Document:
+    """Return a policy for *targets*, each `service` or `service:section`."""
+    references = []
+    for target in targets:
+        service_name, _, section = target.partition(":")
+        references.append(
+            TargetRef(
+                kind=TargetKind.SERVICE, name=service_name, section_name=section or None
+            )
+        )
+    return document(
+        TrafficPolicy(
+            api_version="traffic.xds-server.dev/v1alpha1",
+            kind="TrafficPolicy",
+            metadata=PolicyMetadata(namespace="shop", name=name),
+            spec=PolicySpec(
+                target_refs=tuple(references),
+                load_balancer=load_balancer or LoadBalancer(),
+            ),
+        ),
+        source,
+    )

@@ -1,0 +1,89 @@
+"""What a node says of itself, and what is made of nonsense."""
+
+import math
+
+import pytest
+from hypothesis import given, strategies as st
+
+from xds_server.mesh.audience import audience_of
+from xds_server.mesh.model import Audience, Role
+
+
+def test_a_node_that_says_nothing_is_a_sidecar_of_the_default_namespace() -> None:
+    assert audience_of({}) == (Audience(), ())
+
+
+def test_metadata_is_read_with_floats_as_a_struct_has_them() -> None:
+    metadata = {
+        "namespace": "shop",
+        "role": "gateway",
+        "listen_address": "2001:DB8::1",
+        "listen_port": 8080.0,
+        "labels": {"app": "web"},
+    }
+
+    assert audience_of(metadata) == (
+        Audience(
+            namespace="shop",
+            role=Role.GATEWAY,
+            listen_address="2001:db8::1",
+            listen_port=8080,
+        ),
+        (),
+    )
+
+
+def test_the_namespace_can_be_in_the_id_of_the_node() -> None:
+    audience, complaints = audience_of({}, node_id="web-1.shop")
+
+    assert audience.namespace == "shop"
+    assert not complaints
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("namespace", ""),
+        ("namespace", "Shop"),
+        ("namespace", "shop\n"),
+        ("namespace", 1.0),
+        ("role", "router"),
+        ("role", ["sidecar"]),
+        ("listen_address", "localhost"),
+        ("listen_address", 1.0),
+        ("listen_port", 0.0),
+        ("listen_port", 70000.0),
+        ("listen_port", 80.5),
+        ("listen_port", math.nan),
+        ("listen_port", math.inf),
+        ("listen_port", True),
+        ("listen_port", "80"),
+    ],
+)
+def test_an_unusable_value_gives_the_default_and_a_sentence(
+    key: str, value: object
+) -> None:
+    audience, complaints = audience_of({key: value})
+
+    assert audience == Audience()
+    assert len(complaints) == 1
+    assert complaints[0].startswith(f"node metadata {key}: must be ")
+
+
+json = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=5,
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["namespace", "role", "listen_address", "listen_port"]), json
+    )
+)
+def test_no_garbage_stops_a_node(metadata: dict[str, object]) -> None:
+    audience, _ = audience_of(metadata)
+
+    assert isinstance(audience.role, Role)
+    assert 1 <= audience.listen_port <= 65535

@@ -1,0 +1,89 @@
+"""Which Envoys see the same: from what a node says of itself to its `Audience`.
+
+The metadata of an xDS node in (a Struct: numbers are floats); an audience out, and what
+could not be used. Garbage never stops a node: the defaults take its place.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Final, TypeVar
+
+from xds_server.mesh.backend import canonical
+from xds_server.mesh.model import Audience, Role
+
+_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
+_LAST_PORT: Final = 65535
+_DEFAULT: Final = Audience()
+
+T = TypeVar("T")
+
+
+def audience_of(
+    metadata: Mapping[str, object], *, node_id: str = ""
+) -> tuple[Audience, tuple[str, ...]]:
+    """Return the audience of a node, and one sentence for each unusable value.
+
+    Read are the flat keys `namespace`, `role`, `listen_address` and `listen_port`;
+    each one missing has its default, other keys are passed over. A node that does not
+    say its namespace but is called `NAME.NAMESPACE` is of that one.
+    """
+    complaints: list[str] = []
+
+    def read(key: str, parse: Callable[[object], T], default: T) -> T:
+        value = metadata.get(key)
+        if value is None:
+            return default
+        try:
+            return parse(value)
+        except ValueError as error:
+            complaints.append(f"node metadata {key}: {error} (got {_brief(value)})")
+            return default
+
+    audience = Audience(
+        namespace=read("namespace", _namespace, _namespace_in(node_id)),
+        role=read("role", _role, _DEFAULT.role),
+        listen_address=read("listen_address", _address, _DEFAULT.listen_address),
+        listen_port=read("listen_port", _port, _DEFAULT.listen_port),
+    )
+    return audience, tuple(complaints)
+
+
+def _namespace_in(node_id: str) -> str:
+    name, _, namespace = node_id.rpartition(".")
+    is_one = name and _LABEL.fullmatch(namespace)
+    return namespace if is_one else _DEFAULT.namespace
+
+
+def _namespace(value: object) -> str:
+    if not isinstance(value, str) or not _LABEL.fullmatch(value):
+        message = "must be the name of a namespace"
+        raise ValueError(message)
+    return value
+
+
+def _role(value: object) -> Role:
+    if value not in tuple(Role):
+        message = f"must be one of {', '.join(Role)}"
+        raise ValueError(message)
+    return Role(str(value))
+
+
+def _address(value: object) -> str:
+    address = canonical(value) if isinstance(value, str) else None
+    if address is None:
+        message = "must be an IP address"
+        raise ValueError(message)
+    return address
+
+
+def _port(value: object) -> int:
+    number = value if isinstance(value, int | float) else 0
+    if isinstance(value, bool) or not 1 <= number <= _LAST_PORT or number % 1:
+        message = f"must be a whole number of 1..{_LAST_PORT}"
+        raise ValueError(message)
+    return int(number)
+
+
+def _brief(value: object, limit: int = 80) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[:limit]}..."

@@ -1,0 +1,43 @@
+"""What a source tells the mesh: the only thing that crosses from sources."""
+
+from dataclasses import dataclass
+
+from xds_server.api.document import Document
+from xds_server.api.problem import ObjectKey, Problem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """This is now the good version of a document."""
+
+    document: Document
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deleted:
+    """The object is gone."""
+
+    key: ObjectKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reported:
+    """All that is wrong at one place (a file), replacing what was said of it before.
+
+    `rejected` names the objects whose newest version is invalid. What was applied of
+    them before stays in force; the problems tell why.
+    """
+
+    source: str
+    problems: tuple[Problem, ...]
+    rejected: frozenset[ObjectKey] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """The source has said all that there was when it started."""
+
+    source: str
+
+
+Event = Applied | Deleted | Reported | Listed

@@ -1,0 +1,186 @@
+"""Does a load balancer fit the port and the backends that it is to balance?
+
+A load balancer, one port and its weighed backends in; what makes it unusable there, and
+what its user should know, out. Each finding is a path below `loadBalancer` and a text:
+who wrote it, and where, is known elsewhere.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from xds_server.api.policy import (
+    AddressFrom,
+    LoadBalancer,
+    LoadBalancerType,
+    PerformanceSource,
+)
+from xds_server.api.problem import FieldPath
+from xds_server.mesh.backend import Backend
+from xds_server.mesh.model import Health, Port, Protocol
+from xds_server.mesh.weight import Weighing
+
+LARGEST_SUM: Final = 4_294_967_295
+"""Above it Envoy refuses the assignments of ring_hash and maglev."""
+_ENTRIES_EACH: Final = 100
+"""Ring or table entries for each endpoint that keep the shares near the weights."""
+_HASHED: Final = {LoadBalancerType.RING_HASH, LoadBalancerType.MAGLEV}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Misfit:
+    """One thing that does not fit; `path` is relative to `loadBalancer`."""
+
+    path: FieldPath
+    message: str
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """Errors make the load balancer unusable at this port, warnings do not."""
+
+    errors: tuple[Misfit, ...] = ()
+    warnings: tuple[Misfit, ...] = ()
+
+
+def fit(
+    load_balancer: LoadBalancer,
+    port: Port,
+    backends: Sequence[Backend],
+    weighing: Weighing,
+    *,
+    names_port: bool,
+) -> Fit:
+    """Return what speaks against *load_balancer* at *port*.
+
+    What cannot work on TCP is an error for a policy that names the port by
+    `sectionName`, and a warning for one that has the port as one of several.
+    """
+    errors = list(_too_heavy(weighing))
+    warnings = [
+        *_shared_address(load_balancer),
+        *_unequal(load_balancer, backends, weighing),
+        *_too_small(load_balancer, backends, weighing),
+        *_empty_groups(weighing),
+    ]
+    on_tcp = _without_http(load_balancer) if port.protocol is Protocol.TCP else ()
+    (errors if names_port else warnings).extend(on_tcp)
+    return Fit(errors=tuple(errors), warnings=tuple(warnings))
+
+
+def _too_heavy(weighing: Weighing) -> Iterator[Misfit]:
+    total = sum(weighing.weights or ())
+    if total > LARGEST_SUM:
+        message = f"the weights of all endpoints must sum to <= {LARGEST_SUM}"
+        yield Misfit(
+            path=("weights",),
+            message=f"{message} (got {total})",
+            hint="divide all weights by the same number",
+        )
+
+
+def _without_http(load_balancer: LoadBalancer) -> Iterator[Misfit]:
+    keys = load_balancer.hash_on
+    if (
+        load_balancer.type in _HASHED
+        and keys
+        and all(key.source_ip is None for key in keys)
+    ):
+        yield Misfit(
+            path=("hashOn",),
+            message="a TCP port needs a sourceIP entry: connections have no headers, "
+            "cookies or queries",
+            hint="add {sourceIP: {}}",
+        )
+    address = load_balancer.ip_hash
+    if address and address.address_from is AddressFrom.X_FORWARDED_FOR:
+        yield Misfit(
+            path=("ipHash", "addressFrom"),
+            message="a TCP port has no X-Forwarded-For header",
+            hint="use addressFrom: Connection",
+        )
+    measured = load_balancer.performance_based
+    if measured and measured.source is PerformanceSource.ORCA_HEADERS:
+        yield Misfit(
+            path=("performanceBased", "source"),
+            message="a TCP port has no response headers: the endpoints' reports never "
+            "arrive",
+            hint="use type: LeastRequest, or give the port an HTTP appProtocol",
+        )
+
+
+def _shared_address(load_balancer: LoadBalancer) -> Iterator[Misfit]:
+    address = load_balancer.ip_hash
+    if address and address.address_from is AddressFrom.CONNECTION:
+        yield Misfit(
+            path=("type",),
+            message="IPHash with addressFrom: Connection behind a sidecar: each client "
+            "pod uses one endpoint",
+            hint="end users' addresses are seen only by a gateway in front of the "
+            "servers",
+        )
+    for position, key in enumerate(load_balancer.hash_on):
+        if key.source_ip is not None:
+            yield Misfit(
+                path=("hashOn", position, "sourceIP"),
+                message="sourceIP behind a sidecar: each client pod uses one endpoint",
+                hint="end users' addresses are seen only by a gateway in front of the "
+                "servers",
+            )
+
+
+def _unequal(
+    load_balancer: LoadBalancer, backends: Sequence[Backend], weighing: Weighing
+) -> Iterator[Misfit]:
+    if load_balancer.type is not LoadBalancerType.LEAST_REQUEST:
+        return
+    if len(set(_positive(backends, weighing))) > 1:
+        yield Misfit(
+            path=("weights",),
+            message="with unequal weights Envoy shares by weight / (active requests + "
+            "1): choiceCount and selectionMethod have no effect",
+        )
+
+
+def _too_small(
+    load_balancer: LoadBalancer, backends: Sequence[Backend], weighing: Weighing
+) -> Iterator[Misfit]:
+    needed = _ENTRIES_EACH * len(backends)
+    ring, maglev = load_balancer.ring_hash, load_balancer.maglev
+    if ring and ring.minimum_ring_size < needed:
+        yield Misfit(
+            path=("ringHash", "minimumRingSize"),
+            message=f"small for {len(backends)} endpoints, the shares will be uneven "
+            f"(got {ring.minimum_ring_size})",
+            hint=f"use {needed} or more",
+        )
+    if maglev and maglev.table_size < needed:
+        yield Misfit(
+            path=("maglev", "tableSize"),
+            message=f"small for {len(backends)} endpoints, the shares will be uneven "
+            f"(got {maglev.table_size})",
+            hint=f"use a prime number above {needed}",
+        )
+    weights = _positive(backends, weighing)
+    if ring and weights and min(weights) * ring.maximum_ring_size < sum(weights):
+        yield Misfit(
+            path=("weights",),
+            message="the smallest weight gets less than one of the ring's "
+            f"{ring.maximum_ring_size} entries",
+            hint="raise ringHash.maximumRingSize, or the weight",
+        )
+
+
+def _empty_groups(weighing: Weighing) -> Iterator[Misfit]:
+    for position in weighing.empty_groups:
+        yield Misfit(
+            path=("weights", "groups", position),
+            message="no healthy endpoint belongs to this group: the others have its "
+            "share",
+        )
+
+
+def _positive(backends: Sequence[Backend], weighing: Weighing) -> list[int]:
+    pairs = zip(backends, weighing.weights or (), strict=False)
+    return [w for b, w in pairs if w and b.health is Health.HEALTHY]

@@ -1,0 +1,121 @@
+"""The status of every policy, from what is known of it in different places.
+
+Verdicts (one a target, from each Service's resolution) and reports (a newest version
+that was rejected) in; one `PolicyStatus` a policy out.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from xds_server.api.document import Document
+from xds_server.api.policy import TrafficPolicy
+from xds_server.api.problem import ObjectKey, Severity
+from xds_server.mesh.event import Reported
+from xds_server.mesh.status import (
+    Condition,
+    ConditionType,
+    PolicyStatus,
+    Reason,
+    TargetStatus,
+)
+from xds_server.mesh.verdict import Verdict
+
+_KIND: Final = "TrafficPolicy"
+
+_Cell = tuple[ObjectKey, int, str]
+"""A policy's target. With the Service's name, since a new version of the policy may
+have another Service at the position, whose verdict comes before the old one goes."""
+
+
+class Ledger:
+    """What is known of each policy, and its status."""
+
+    def __init__(self) -> None:
+        self._verdicts: dict[_Cell, Verdict] = {}
+        self._rejections: defaultdict[ObjectKey, dict[str, str]] = defaultdict(dict)
+        self._statuses: dict[ObjectKey, PolicyStatus] = {}
+
+    @property
+    def statuses(self) -> Mapping[ObjectKey, PolicyStatus]:
+        """The status of every policy, live and read-only."""
+        return MappingProxyType(self._statuses)
+
+    def judge(
+        self, before: Iterable[Verdict], after: Iterable[Verdict]
+    ) -> set[ObjectKey]:
+        """Let the verdicts *after* replace *before*; return whose these are."""
+        old, new = list(before), list(after)
+        for verdict in old:
+            del self._verdicts[_cell(verdict)]
+        for verdict in new:
+            self._verdicts[_cell(verdict)] = verdict
+        return {verdict.policy for verdict in (*old, *new)}
+
+    def report(self, before: Reported, after: Reported) -> set[ObjectKey]:
+        """Let the report *after* replace *before*; return whom this concerns."""
+        for key in before.rejected:
+            self._rejections[key].pop(before.source, None)
+            if not self._rejections[key]:
+                del self._rejections[key]
+        for key in after.rejected:
+            if key.kind == _KIND:
+                self._rejections[key][after.source] = _reason(key, after)
+        return set(before.rejected | after.rejected)
+
+    def restate(self, key: ObjectKey, document: Document | None) -> bool:
+        """Bring the status of the policy *key* up to date; return if it is another."""
+        before = self._statuses.pop(key, None)
+        after = self._state(key, document)
+        if after is not None:
+            self._statuses[key] = after
+        return before != after
+
+    def _state(self, key: ObjectKey, document: Document | None) -> PolicyStatus | None:
+        rejection = "; ".join(
+            text for _, text in sorted(self._rejections.get(key, {}).items())
+        )
+        if document is None:
+            if not rejection:
+                return None
+            unknown = TargetStatus(target=None, conditions=(_rejected(rejection),))
+            return PolicyStatus(key=key, targets=(unknown,))
+        if not isinstance(document.body, TrafficPolicy):
+            return None
+        targets = []
+        for position, target in enumerate(document.body.spec.target_refs):
+            verdict = self._verdicts.get((key, position, target.name))
+            conditions = verdict.conditions if verdict else ()
+            if rejection:
+                text = f"{rejection}; the last accepted version is in force"
+                conditions = _replace_accepted(conditions, _rejected(text))
+            targets.append(TargetStatus(target=target, conditions=conditions))
+        return PolicyStatus(key=key, targets=tuple(targets))
+
+
+def _cell(verdict: Verdict) -> _Cell:
+    return verdict.policy, verdict.position, verdict.service
+
+
+def _reason(key: ObjectKey, report: Reported) -> str:
+    """Return why *report* rejects *key*: what it says of it, or else of the source."""
+    errors = [p for p in report.problems if p.severity is Severity.ERROR]
+    own = [p for p in errors if p.object_key == key]
+    return "; ".join(f"{p.place}: {p.message}" for p in own or errors)
+
+
+def _rejected(message: str) -> Condition:
+    return Condition(
+        type=ConditionType.ACCEPTED,
+        status=False,
+        reason=Reason.INVALID,
+        message=message,
+    )
+
+
+def _replace_accepted(
+    conditions: Iterable[Condition], accepted: Condition
+) -> tuple[Condition, ...]:
+    others = (c for c in conditions if c.type is not ConditionType.ACCEPTED)
+    return accepted, *others

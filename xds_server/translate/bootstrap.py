@@ -1,0 +1,245 @@
+"""Build `envoy.config.bootstrap.v3.Bootstrap`: what an Envoy needs to find xds-server.
+
+The place and the name of one Envoy in, its bootstrap out. Everything else it learns
+over one aggregated stream (ADS). `mesh.audience` reads the node's metadata.
+"""
+
+import ipaddress
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final, Literal
+
+from envoy_data_plane.envoy.config.bootstrap.v3 import (
+    Admin,
+    Bootstrap,
+    BootstrapDynamicResources,
+    BootstrapStaticResources,
+)
+from envoy_data_plane.envoy.config.cluster.v3 import Cluster, ClusterDiscoveryType
+from envoy_data_plane.envoy.config.core.v3 import (
+    ApiConfigSource,
+    ApiConfigSourceApiType,
+    ApiVersion,
+    BackoffStrategy,
+    GrpcService,
+    GrpcServiceEnvoyGrpc,
+    Http2ProtocolOptions,
+    KeepaliveSettings,
+    Locality,
+    Node,
+    RetryPolicy,
+)
+from envoy_data_plane.envoy.config.endpoint.v3 import (
+    ClusterLoadAssignment,
+    Endpoint,
+    LbEndpoint,
+    LocalityLbEndpoints,
+)
+from envoy_data_plane.envoy.config.overload.v3 import OverloadManager, ResourceMonitor
+from envoy_data_plane.envoy.extensions.resource_monitors.downstream_connections.v3 import (  # noqa: E501 - Envoy's name
+    DownstreamConnectionsConfig,
+)
+from envoy_data_plane.envoy.extensions.upstreams.http.v3 import (
+    HttpProtocolOptions,
+    HttpProtocolOptionsExplicitHttpConfig,
+)
+from envoy_data_plane.google.protobuf import Any, Struct
+
+from xds_server.mesh.model import Role
+from xds_server.translate.cluster import (
+    ADS,
+    CONNECT_TIMEOUT,
+    HTTP_PROTOCOL_OPTIONS,
+    dns_cluster_type,
+)
+from xds_server.translate.listener import socket_address
+
+XDS_CLUSTER: Final = "xds-server"
+
+DOWNSTREAM_CONNECTION_LIMIT: Final = 50_000
+"""How many connections of clients an Envoy accepts; it warns if it has no limit."""
+
+_API_TYPE: Final = {
+    "delta": ApiConfigSourceApiType.DELTA_GRPC,
+    "sotw": ApiConfigSourceApiType.GRPC,
+}
+_LAST_PORT: Final = 65_535
+
+
+def build_bootstrap(
+    *,
+    node_id: str,
+    node_cluster: str,
+    role: Role,
+    namespace: str,
+    labels: Mapping[str, str],
+    region: str,
+    zone: str,
+    xds_address: str,
+    mode: Literal["delta", "sotw"],
+    admin_address: str,
+    listen_address: str,
+    listen_port: int,
+) -> Bootstrap:
+    """Return the bootstrap of one Envoy.
+
+    Args:
+        node_id: Unique in the mesh.
+        node_cluster: The node's service cluster.
+        role: Beside one client, or in front of the servers.
+        namespace: Where short Service names are looked up.
+        labels: The labels of the client.
+        region: The region of the node, empty where unknown.
+        zone: The zone of the node, empty where unknown.
+        xds_address: Where xds-server listens, `host:port` or `[ipv6]:port`.
+        mode: The variant of the xDS protocol: delta, or state of the world.
+        admin_address: Where the Envoy's own admin listens, `ip:port`; port 0 is any.
+        listen_address: The IP address of the outbound listeners.
+        listen_port: The port of the outbound HTTP listener.
+
+    Raises:
+        ValueError: an argument is not what it should be; the message names it.
+    """
+    xds = parse_address("xds_address", xds_address)
+    admin = parse_address("admin_address", admin_address, lowest_port=0)
+    _require_ip_address("admin_address", admin[0])
+    _require_ip_address("listen_address", listen_address)
+    if not 1 <= listen_port <= _LAST_PORT:
+        message = f"listen_port must be 1..{_LAST_PORT} (got {listen_port})"
+        raise ValueError(message)
+    if not node_id or not node_cluster:
+        message = "node_id and node_cluster must not be empty: xDS names nodes by them"
+        raise ValueError(message)
+    metadata: dict[str, object] = {
+        "role": role.value,
+        "namespace": namespace,
+        "listen_address": listen_address,
+        "listen_port": listen_port,
+    }
+    if labels:
+        metadata["labels"] = dict(labels)
+    locality = Locality(region=region, zone=zone) if region or zone else None
+    return Bootstrap(
+        node=Node(
+            id=node_id,
+            cluster=node_cluster,
+            metadata=Struct.from_dict(metadata),
+            locality=locality,
+        ),
+        admin=Admin(address=socket_address(*admin)),
+        dynamic_resources=_build_dynamic_resources(_API_TYPE[mode]),
+        static_resources=BootstrapStaticResources(clusters=[_build_xds_cluster(*xds)]),
+        overload_manager=_build_overload_manager(),
+    )
+
+
+def parse_address(argument: str, text: str, *, lowest_port: int = 1) -> tuple[str, int]:
+    """Return the host, without brackets, and the port of *text*.
+
+    Raises:
+        ValueError: it is neither `host:port` nor `[ipv6]:port`; the message begins with
+            *argument*.
+    """
+    host, colon, digits = text.rpartition(":")
+    form = f"{argument} must be host:port or [ipv6]:port (got {text!r})"
+    if not colon or not digits.isascii() or not digits.isdigit():
+        raise ValueError(form)
+    port = int(digits)
+    if not lowest_port <= port <= _LAST_PORT:
+        message = f"{argument} must have a port of {lowest_port}..{_LAST_PORT}"
+        message += f" (got {text!r})"
+        raise ValueError(message)
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+        _require_ip_address(argument, host)
+    elif not host or ":" in host or any(c.isspace() for c in host):
+        raise ValueError(form)
+    return host, port
+
+
+def _require_ip_address(argument: str, text: str) -> None:
+    if not _is_ip_address(text):
+        message = f"{argument} must have an IP address (got {text!r})"
+        raise ValueError(message)
+
+
+def _is_ip_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _build_dynamic_resources(
+    api_type: ApiConfigSourceApiType,
+) -> BootstrapDynamicResources:
+    """Return the one stream, on which the node is told once.
+
+    Without `set_node_on_first_message_only` an Envoy of 1.40 sends the 61 kB that it
+    knows of itself with every request. A lost stream is opened again after 0.5 s to
+    10 s, so that many Envoys do not come back at the same moment.
+    """
+    server = GrpcService(
+        envoy_grpc=GrpcServiceEnvoyGrpc(
+            cluster_name=XDS_CLUSTER,
+            retry_policy=RetryPolicy(
+                retry_back_off=BackoffStrategy(
+                    base_interval=timedelta(milliseconds=500),
+                    max_interval=timedelta(seconds=10),
+                )
+            ),
+        )
+    )
+    return BootstrapDynamicResources(
+        ads_config=ApiConfigSource(
+            api_type=api_type,
+            transport_api_version=ApiVersion.V3,
+            grpc_services=[server],
+            set_node_on_first_message_only=True,
+        ),
+        cds_config=ADS,
+        lds_config=ADS,
+    )
+
+
+def _build_xds_cluster(host: str, port: int) -> Cluster:
+    """Return the cluster of xds-server; a name is resolved by DNS.
+
+    A server that went away without a word is noticed by a ping within 35 s; the
+    configuration in force stays in force all the while.
+    """
+    keepalive = KeepaliveSettings(
+        interval=timedelta(seconds=30), timeout=timedelta(seconds=5)
+    )
+    options = HttpProtocolOptions(
+        explicit_http_config=HttpProtocolOptionsExplicitHttpConfig(
+            http2_protocol_options=Http2ProtocolOptions(connection_keepalive=keepalive)
+        )
+    )
+    server = LbEndpoint(endpoint=Endpoint(address=socket_address(host, port)))
+    cluster = Cluster(
+        name=XDS_CLUSTER,
+        connect_timeout=CONNECT_TIMEOUT,
+        load_assignment=ClusterLoadAssignment(
+            cluster_name=XDS_CLUSTER,
+            endpoints=[LocalityLbEndpoints(lb_endpoints=[server])],
+        ),
+        typed_extension_protocol_options={HTTP_PROTOCOL_OPTIONS: Any.pack(options)},
+    )
+    if _is_ip_address(host):
+        cluster.type = ClusterDiscoveryType.STATIC
+    else:
+        cluster.cluster_type = dns_cluster_type()
+    return cluster
+
+
+def _build_overload_manager() -> OverloadManager:
+    limit = DownstreamConnectionsConfig(
+        max_active_downstream_connections=DOWNSTREAM_CONNECTION_LIMIT
+    )
+    monitor = ResourceMonitor(
+        name="envoy.resource_monitors.global_downstream_max_connections",
+        typed_config=Any.pack(limit),
+    )
+    return OverloadManager(resource_monitors=[monitor])

@@ -1,0 +1,193 @@
+"""The resources of one type, and the order in which they last changed.
+
+In: resources that are there now, names that are gone. Out: what changed since a
+sequence number, at a cost that grows with the changes, never with the resources.
+
+The log is a dict from name to the name's last change, in order of that change: a name
+that changes moves to the end, so a reader walks back from the end to where it was, and
+many changes of one resource are one entry. Removed names stay as tombstones, so that a
+reader learns of them; the oldest are forgotten when there are more of them than
+resources, and a reader that needs them is told so.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from xds_server.snapshot.encoding import (
+    DIGEST_BITS,
+    EncodedResource,
+    digest_of,
+    encode,
+    version_of,
+)
+from xds_server.xds import Resource
+
+FEWEST_TOMBSTONES: Final = 1024
+"""So many removed names are always remembered, however few resources there are."""
+
+Listener = Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """The names that an update really changed: new or different, and gone."""
+
+    applied: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.applied or self.removed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Entry:
+    """The last change of one name; a tombstone where `resource` is None.
+
+    A reader that stopped before sequence `first` never saw the name: whoever is not
+    told of a tombstone by this has not missed anything.
+    """
+
+    name: str
+    sequence: int
+    first: int
+    resource: EncodedResource | None
+
+
+class Table:
+    """The resources of *type_url* that some nodes see; written by one task.
+
+    `sequence` grows with every update that changes something and means nothing outside
+    this process. `version` is a hash of the content alone: equal on every replica and
+    after every restart.
+    """
+
+    def __init__(self, type_url: str) -> None:
+        self.type_url = type_url
+        self.sequence = 0
+        self.version = version_of(0)
+        self.listeners: dict[Listener, None] = {}
+        self._log: OrderedDict[str, Entry] = OrderedDict()
+        self._tombstones = 0
+        self._horizon = 0
+        self._digest = 0
+
+    def __len__(self) -> int:
+        return len(self._log) - self._tombstones
+
+    def __iter__(self) -> Iterator[EncodedResource]:
+        """Yield the resources, longest unchanged first."""
+        for entry in self._log.values():
+            if entry.resource is not None:
+                yield entry.resource
+
+    def get(self, name: str) -> EncodedResource | None:
+        """Return the resource called *name*, if there is one."""
+        entry = self._log.get(name)
+        return entry.resource if entry else None
+
+    def changed_since(self, sequence: int) -> list[Entry]:
+        """Return the last change of each name that changed after *sequence*, in order.
+
+        Names that a reader at *sequence* cannot have seen and that are gone again are
+        left out. Ask `remembers` first where tombstones matter.
+        """
+        changed: list[Entry] = []
+        for entry in reversed(self._log.values()):
+            if entry.sequence <= sequence:
+                break
+            if entry.resource is not None or entry.first <= sequence:
+                changed.append(entry)
+        changed.reverse()
+        return changed
+
+    def remembers(self, sequence: int) -> bool:
+        """Can a reader at *sequence* still learn of every removal since?
+
+        Sequence 0 is a reader that has seen nothing, so it cannot miss a removal.
+        """
+        return sequence == 0 or sequence >= self._horizon
+
+    def update(
+        self, *, applied: Iterable[Resource] = (), deleted: Iterable[str] = ()
+    ) -> Changes:
+        """Apply what is there now and delete what is gone; return what that changed.
+
+        A name that is both deleted and applied is there. Listeners are not woken: that
+        is for whoever publishes, once all tables are up to date.
+
+        Raises:
+            ValueError: a resource is of another type; nothing was changed.
+        """
+        present = {resource.name: resource for resource in applied}
+        for resource in present.values():
+            if resource.type_url != self.type_url:
+                message = f"{resource.name}: {resource.type_url} is not {self.type_url}"
+                raise ValueError(message)
+        sequence = self.sequence + 1
+        changes = Changes(
+            removed=tuple(
+                name
+                for name in deleted
+                if name not in present and self._remove(name, sequence)
+            ),
+            applied=tuple(
+                name
+                for name, resource in present.items()
+                if self._apply(resource, sequence)
+            ),
+        )
+        if changes:
+            self.sequence = sequence
+            self.version = version_of(self._digest)
+            self._forget()
+        return changes
+
+    def _apply(self, resource: Resource, sequence: int) -> bool:
+        digest = digest_of(resource)
+        old = self._log.get(resource.name)
+        if old and old.resource and old.resource.digest == digest:
+            return False
+        if old and old.resource is None:
+            self._tombstones -= 1
+        self._count(digest - (old.resource.digest if old and old.resource else 0))
+        self._append(
+            Entry(
+                name=resource.name,
+                sequence=sequence,
+                first=old.first if old else sequence,
+                resource=encode(resource, digest),
+            )
+        )
+        return True
+
+    def _remove(self, name: str, sequence: int) -> bool:
+        old = self._log.get(name)
+        if old is None or old.resource is None:
+            return False
+        self._tombstones += 1
+        self._count(-old.resource.digest)
+        self._append(
+            Entry(name=name, sequence=sequence, first=old.first, resource=None)
+        )
+        return True
+
+    def _append(self, entry: Entry) -> None:
+        self._log[entry.name] = entry
+        self._log.move_to_end(entry.name)
+
+    def _count(self, difference: int) -> None:
+        # The version is the sum of the resources' hashes: it ignores order, and a
+        # change costs one addition (an "AdHash", Bellare and Micciancio 1997).
+        self._digest = (self._digest + difference) % (1 << DIGEST_BITS)
+
+    def _forget(self) -> None:
+        """Drop the older half of the tombstones once they outnumber the resources."""
+        if self._tombstones <= max(len(self), FEWEST_TOMBSTONES):
+            return
+        tombstones = [entry for entry in self._log.values() if entry.resource is None]
+        for entry in tombstones[: len(tombstones) // 2]:
+            del self._log[entry.name]
+            self._tombstones -= 1
+            self._horizon = entry.sequence

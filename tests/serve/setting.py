@@ -1,0 +1,133 @@
+"""A listening server, what it serves, and who hears of it, for tests over gRPC."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from typing import Final
+
+import grpc  # type: ignore[import-untyped]  # ships no types
+import grpc.aio  # type: ignore[import-untyped]  # ships no types
+from envoy.config.core.v3.base_pb2 import Node as NodeMessage
+from envoy.config.endpoint.v3.load_report_pb2 import ClusterStats
+from envoy.service.discovery.v3.discovery_pb2 import (
+    DeltaDiscoveryRequest,
+    DeltaDiscoveryResponse,
+    DiscoveryRequest,
+    DiscoveryResponse,
+)
+
+from tests.serve.wire import (
+    PATIENCE,
+    Wire,
+    World,
+    open_delta,
+    open_sotw,
+)
+from xds_server.serve.client import ClientStatus, Connection
+from xds_server.serve.exchange import Rejection
+from xds_server.serve.grpc_server import XdsServer
+from xds_server.serve.node import Node
+from xds_server.serve.response import Delivery, Head
+from xds_server.xds import CLUSTER, ENDPOINT, Resource
+
+NODE: Final = NodeMessage(id="sidecar-1", cluster="web")
+GRACE: Final = timedelta(seconds=2)
+
+
+class Reports:
+    """Keeps the load reports that it is given."""
+
+    def __init__(self) -> None:
+        self.received: asyncio.Queue[tuple[Node, list[str]]] = asyncio.Queue()
+
+    def submit(self, node: Node, stats: Sequence[ClusterStats]) -> None:
+        self.received.put_nowait((node, [each.cluster_name for each in stats]))
+
+
+class Events:
+    """Hears what happens on streams, so that a test can wait for it."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[str] = asyncio.Queue()
+
+    async def next(self, wanted: str) -> None:
+        """Wait until *wanted* happens."""
+        while await asyncio.wait_for(self._queue.get(), PATIENCE) != wanted:
+            pass
+
+    def on_connect(self, connection: Connection) -> None:
+        self._queue.put_nowait(f"connect {connection.node.id}")
+
+    def on_disconnect(self, connection: Connection) -> None:
+        del connection
+        self._queue.put_nowait("disconnect")
+
+    def on_response(self, connection: Connection, delivery: Delivery) -> None:
+        del connection
+        self._queue.put_nowait(f"response {delivery.cause}")
+
+    def on_ack(self, connection: Connection, head: Head) -> None:
+        del connection, head
+        self._queue.put_nowait("ack")
+
+    def on_nack(self, connection: Connection, rejection: Rejection) -> None:
+        del connection, rejection
+        self._queue.put_nowait("nack")
+
+
+class Setting:
+    """A listening server, what it serves, and a channel to it."""
+
+    def __init__(self) -> None:
+        self.world = World()
+        self.reports = Reports()
+        self.events = Events()
+        self.server = XdsServer(
+            snapshot=self.world.snapshot,
+            directory=self.world,
+            load_report_sink=self.reports,
+            observers=(self.events,),
+            answer_timeout=timedelta(seconds=0.2),
+        )
+        self.listening = AsyncExitStack()
+        self.address: str
+        self.channel: grpc.aio.Channel
+
+    @property
+    def only_client(self) -> ClientStatus:
+        """The state of the one client there is."""
+        (status,) = self.server.statuses()
+        return status
+
+
+def cluster(name: str, body: bytes = b"1") -> Resource:
+    return Resource(type_url=CLUSTER, name=name, body=name.encode() + b"|" + body)
+
+
+def assignment(name: str, body: bytes = b"1") -> Resource:
+    return Resource(type_url=ENDPOINT, name=name, body=name.encode() + b"|" + body)
+
+
+def sotw_bodies(response: DiscoveryResponse) -> list[bytes]:
+    return sorted(resource.value for resource in response.resources)
+
+
+def delta_names(response: DeltaDiscoveryResponse) -> list[str]:
+    return sorted(resource.name for resource in response.resources)
+
+
+async def ask_sotw(setting: Setting) -> Wire[DiscoveryRequest, DiscoveryResponse]:
+    """Open a stream that asks for all clusters."""
+    wire = open_sotw(setting.channel)
+    await wire.send(DiscoveryRequest(node=NODE, type_url=CLUSTER))
+    return wire
+
+
+async def ask_delta(
+    setting: Setting,
+) -> Wire[DeltaDiscoveryRequest, DeltaDiscoveryResponse]:
+    """Open a stream that asks for all clusters."""
+    wire = open_delta(setting.channel)
+    await wire.send(DeltaDiscoveryRequest(node=NODE, type_url=CLUSTER))
+    return wire

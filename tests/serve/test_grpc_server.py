@@ -1,0 +1,165 @@
+"""The server over real gRPC on loopback, as clients see it."""
+
+import pytest
+from envoy.config.core.v3.base_pb2 import Node as NodeMessage
+from envoy.config.endpoint.v3.load_report_pb2 import ClusterStats
+from envoy.service.discovery.v3.discovery_pb2 import (
+    DeltaDiscoveryRequest,
+    DiscoveryRequest,
+)
+from envoy.service.load_stats.v3.lrs_pb2 import LoadStatsRequest, LoadStatsResponse
+from google.rpc.status_pb2 import Status
+
+from tests.serve.setting import (
+    Setting,
+    ask_delta,
+    ask_sotw,
+    cluster,
+    delta_names,
+    sotw_bodies,
+)
+from tests.serve.wire import (
+    LRS,
+)
+from xds_server.xds import CLUSTER, ENDPOINT
+
+
+async def test_sotw_subscribe_ack_change(setting: Setting) -> None:
+    """A change after an ACK brings the full state, with a new version and nonce."""
+    wire = await ask_sotw(setting)
+    first = await wire.receive()
+    await wire.send(DiscoveryRequest(type_url=CLUSTER, response_nonce=first.nonce))
+    setting.world.publish(cluster("b", b"2"))
+    second = await wire.receive()
+
+    assert sotw_bodies(first) == [b"a|1", b"b|1"]
+    assert sotw_bodies(second) == [b"a|1", b"b|2"]
+    assert {r.type_url for r in second.resources} == {CLUSTER} == {second.type_url}
+    assert first.version_info != second.version_info
+    assert first.nonce != second.nonce
+
+
+async def test_delta_subscribe_ack_change_and_remove(setting: Setting) -> None:
+    """A change after an ACK brings the changed and the removed name alone."""
+    wire = await ask_delta(setting)
+    first = await wire.receive()
+    await wire.send(DeltaDiscoveryRequest(type_url=CLUSTER, response_nonce=first.nonce))
+    setting.world.publish(cluster("a", b"2"), deleted=("b",))
+    second = await wire.receive()
+
+    assert delta_names(first) == ["a", "b"]
+    assert delta_names(second) == ["a"]
+    assert list(second.removed_resources) == ["b"]
+
+
+async def test_a_nack_is_kept_with_its_resource_until_an_ack(setting: Setting) -> None:
+    """The state names the rejected version, the message and the suspect."""
+    wire = await ask_delta(setting)
+    first = await wire.receive()
+    await wire.send(
+        DeltaDiscoveryRequest(
+            type_url=CLUSTER,
+            response_nonce=first.nonce,
+            error_detail=Status(message="Error adding cluster(s) b: bad ring"),
+        )
+    )
+    await setting.events.next("nack")
+    rejected = setting.only_client.types[0]
+    setting.world.publish(cluster("b", b"2"))
+    second = await wire.receive()
+    await wire.send(
+        DeltaDiscoveryRequest(type_url=CLUSTER, response_nonce=second.nonce)
+    )
+    await setting.events.next("ack")
+    accepted = setting.only_client.types[0]
+
+    assert rejected.rejection is not None
+    assert rejected.rejection.message == "Error adding cluster(s) b: bad ring"
+    assert rejected.rejection.suspects == ("b",)
+    assert rejected.rejection.head.version == first.system_version_info
+    assert rejected.accepted_version is None
+    assert delta_names(second) == ["b"], "rule 8: only what changed since is sent"
+    assert accepted.rejection is None
+    assert accepted.accepted_version == second.system_version_info
+
+
+async def test_an_answer_that_never_comes_is_not_waited_for(setting: Setting) -> None:
+    """After the timeout the newest content is sent, and the silence is a rejection."""
+    wire = await ask_delta(setting)
+    await wire.receive()
+    setting.world.publish(cluster("b", b"2"))
+    await setting.events.next("nack")
+    second = await wire.receive()
+    rejection = setting.only_client.types[0].rejection
+
+    assert delta_names(second) == ["b"]
+    assert rejection is not None
+    assert rejection.message == "no answer in 0.2 s"
+
+
+async def test_status_says_who_is_connected(setting: Setting) -> None:
+    """A client is listed from its first request until its stream ends."""
+    wire = await ask_sotw(setting)
+    await wire.receive()
+    status = setting.only_client
+    wire.call.cancel()
+    await setting.events.next("disconnect")
+
+    assert status.connection.node.id == "sidecar-1"
+    assert status.connection.mode == "sotw"
+    assert status.connection.peer.startswith("ipv4:127.0.0.1:")
+    assert [each.type_url for each in status.types] == [CLUSTER]
+    assert setting.server.statuses() == ()
+    assert setting.world.held == []
+
+
+async def test_rule_1_the_node_is_needed_only_once(setting: Setting) -> None:
+    """A second type is answered although its request has no node."""
+    wire = await ask_sotw(setting)
+    await wire.receive()
+    await wire.send(DiscoveryRequest(type_url=ENDPOINT, resource_names=["a"]))
+
+    assert sotw_bodies(await wire.receive()) == [b"a|1"]
+
+
+async def test_rule_12_one_node_may_open_many_streams(setting: Setting) -> None:
+    """Every stream is served on its own."""
+    wires = [await ask_sotw(setting) for _ in range(20)]
+    responses = [await wire.receive() for wire in wires]
+
+    assert len(setting.server.statuses()) == 20
+    assert len({r.SerializeToString() for r in responses}) == 1
+
+
+async def test_responses_may_be_longer_than_4_megabytes(setting: Setting) -> None:
+    """gRPC's usual limit does not apply."""
+    setting.world.publish(*(cluster(f"c{i}", bytes(5_000)) for i in range(2_000)))
+    wire = await ask_sotw(setting)
+    response = await wire.receive()
+
+    assert len(response.resources) == 2_002
+    assert response.ByteSize() > 10_000_000
+
+
+@pytest.mark.parametrize("can_send_all", [True, False])
+async def test_load_reports_are_asked_for_and_handed_on(
+    setting: Setting, *, can_send_all: bool
+) -> None:
+    """Rule 42: send_all_clusters only for clients that know it."""
+    features = ["envoy.lrs.supports_send_all_clusters"] if can_send_all else []
+    node = NodeMessage(id="sidecar-1", client_features=features)
+    call = setting.channel.stream_stream(LRS)()
+    await call.write(LoadStatsRequest(node=node).SerializeToString())
+    response = LoadStatsResponse.FromString(await call.read())
+    stats = [ClusterStats(cluster_name="a")]
+    await call.write(LoadStatsRequest(cluster_stats=stats).SerializeToString())
+    received = [await setting.reports.received.get() for _ in range(2)]
+    call.cancel()
+
+    assert response.send_all_clusters is can_send_all
+    assert list(response.clusters) == []
+    assert response.load_reporting_interval.seconds == 10
+    assert [(node.id, clusters) for node, clusters in received] == [
+        ("sidecar-1", []),
+        ("sidecar-1", ["a"]),
+    ]

@@ -1,0 +1,101 @@
+"""Who is connected and what each client holds, for people: `/status`, logs, metrics.
+
+In: connections that open and close, and the streams' own state. Out: frozen values, and
+the port of whoever wants to hear of every response and its answer.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from xds_server.serve.exchange import Exchange, Rejection
+from xds_server.serve.node import Node
+from xds_server.serve.response import Delivery, Head, Mode
+from xds_server.serve.subscription import Subscription
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Connection:
+    """One open stream; `peer` is the other end as gRPC names it."""
+
+    node: Node
+    mode: Mode
+    peer: str
+    connected_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TypeStatus:
+    """What one client holds of one resource type.
+
+    `accepted_version` is the last one that it acknowledged. `rejection` is the last
+    response that it did not accept, until it accepts a later one.
+    """
+
+    type_url: str
+    is_wildcard: bool
+    names: int
+    sent: Head | None
+    is_waiting: bool
+    accepted_version: str | None
+    rejection: Rejection | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientStatus:
+    """One connected client: who it is, and what it holds, in push order."""
+
+    connection: Connection
+    types: tuple[TypeStatus, ...]
+
+
+class Observer(Protocol):
+    """Hears what happens on streams; must be quick and must not raise."""
+
+    def on_connect(self, connection: Connection) -> None:
+        """Hear of a new stream."""
+        ...
+
+    def on_disconnect(self, connection: Connection) -> None:
+        """Hear that a stream has ended."""
+        ...
+
+    def on_response(self, connection: Connection, delivery: Delivery) -> None:
+        """Hear that a response is on its way."""
+        ...
+
+    def on_ack(self, connection: Connection, head: Head) -> None:
+        """Hear that the client accepted a response."""
+        ...
+
+    def on_nack(self, connection: Connection, rejection: Rejection) -> None:
+        """Hear that the client rejected a response, or never answered it."""
+        ...
+
+
+class FollowedType(Protocol):
+    """The part of a sub-stream that people are shown."""
+
+    @property
+    def exchange(self) -> Exchange:
+        """What was sent and what the client said of it."""
+        ...
+
+    @property
+    def subscription(self) -> Subscription:
+        """What the client asked for."""
+        ...
+
+
+def type_status(type_url: str, followed: FollowedType) -> TypeStatus:
+    """Return the state of one type as a value."""
+    exchange, subscription = followed.exchange, followed.subscription
+    return TypeStatus(
+        type_url=type_url,
+        is_wildcard=subscription.is_wildcard,
+        names=len(subscription.names),
+        sent=exchange.sent,
+        is_waiting=exchange.is_waiting,
+        accepted_version=exchange.accepted_version,
+        rejection=exchange.rejection,
+    )

@@ -1,0 +1,212 @@
+"""One resource type on one delta stream, without any I/O.
+
+In: requests, and a table that changes. Out: what the request said of the last response,
+and the next response when one is due: what changed, what was asked for, what is gone.
+"""
+
+from collections.abc import Collection, Mapping, Set as AbstractSet
+from typing import Final
+
+from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest
+
+from xds_server.serve.cohort import Cohorts, Difference
+from xds_server.serve.ending import LaggingError
+from xds_server.serve.exchange import Exchange, Verdict
+from xds_server.serve.response import Cause, Delivery, Mode, Response, encode_delta
+from xds_server.serve.subscription import WILDCARD, Subscription
+from xds_server.snapshot.encoding import EncodedResource
+from xds_server.snapshot.table import Table
+
+MOST_DISTRUSTED: Final = 1000
+"""So many names are remembered before a type's first request; then none is trusted."""
+
+
+class DeltaSubstream:
+    """The state of one type: the client is in sync with the table as of a sequence.
+
+    What it holds follows from that sequence and from its subscription; no list is kept.
+    Exceptions are the names that it is sent again (or told that they do not exist) and
+    the removals that were held back.
+    """
+
+    def __init__(self, table: Table, cohorts: Cohorts) -> None:
+        self.table = table
+        self.exchange = Exchange(table)
+        self.subscription = Subscription()
+        self.is_asked = False
+        self._cohorts = cohorts
+        self._has_started = False
+        self._sequence = 0
+        self._again: set[str] = set()
+        self._held_back: set[str] = set()
+        self._owes_answer = False  # a wildcard client waits to hear if there is nothing
+        self._distrusted: set[str] | None = set()
+
+    def receive(self, request: DeltaDiscoveryRequest) -> Verdict:
+        """Take in a request of this type; return what it says of the last response.
+
+        What it subscribes to counts even if its nonce is stale: no later request will
+        repeat it.
+        """
+        error = (
+            request.error_detail.message if request.HasField("error_detail") else None
+        )
+        verdict = self.exchange.hear(request.response_nonce, error)
+        subscribe = frozenset(request.resource_names_subscribe)
+        if self._has_started:
+            self._change(subscribe, frozenset(request.resource_names_unsubscribe))
+        else:
+            self._start(subscribe, request.initial_resource_versions)
+        return verdict
+
+    def resend(self, names: Collection[str]) -> None:
+        """Send the resources called *names* again, of those the client asked for."""
+        if not self._has_started:
+            self._distrust(names)
+        elif self.subscription:
+            self._again.update(
+                name
+                for name in names
+                if self.subscription.covers(name) and self.table.get(name)
+            )
+
+    def is_stale(self) -> bool:
+        """Does the client lack something, be it on its way or not?"""
+        if self._is_current():
+            return False
+        return self._owes_something() or bool(self._difference())
+
+    def respond(self, *, holds_removals: bool = False) -> Delivery | None:
+        """Return the next response, if one is due and none waits for its answer.
+
+        *holds_removals* keeps back what is gone, but for names just asked for.
+
+        Raises:
+            LaggingError: the client must come back and say what it holds.
+        """
+        if self._is_current():
+            return None
+        if not self.table.remembers(self._sequence):
+            message = f"too far behind in {self.table.type_url}: reconnect"
+            raise LaggingError(message)
+        difference = self._difference()
+        if not (self._owes_something() or difference):
+            self._sequence = self.table.sequence
+            return None
+        if self.exchange.is_waiting:
+            return None
+        return self._respond(difference, holds_removals=holds_removals)
+
+    def _start(self, subscribe: frozenset[str], versions: Mapping[str, str]) -> None:
+        """Take in the first request: *versions* are those the client says it holds."""
+        self._has_started = True
+        self.subscription = self._cohorts.share(
+            Subscription.first(self.table.type_url, subscribe)
+        )
+        self._again = set(self.subscription.names)
+        self._sequence = self.table.sequence
+        if versions:
+            self._promise_difference(versions)
+        elif self.subscription.is_wildcard:
+            self._sequence = 0
+            self._owes_answer = True
+        self.is_asked = self._owes_something()
+        self._distrusted = set()
+
+    def _promise_difference(self, versions: Mapping[str, str]) -> None:
+        if self.subscription.is_wildcard:
+            self._again.update(resource.name for resource in self.table)
+        self._again.update(name for name in versions if self.subscription.covers(name))
+        if self._distrusted is None:
+            return
+        for name, version in versions.items():
+            resource = self.table.get(name)
+            if resource and resource.version == version:
+                self._again.discard(name)
+        self._again.update(
+            name
+            for name in self._distrusted
+            if self.subscription.covers(name) and self.table.get(name)
+        )
+
+    def _distrust(self, names: Collection[str]) -> None:
+        """Remember that the client needs *names* whatever it will say that it holds."""
+        if self._distrusted is None:
+            return
+        if len(self._distrusted) + len(names) > MOST_DISTRUSTED:
+            self._distrusted = None
+        else:
+            self._distrusted.update(names)
+
+    def _change(self, subscribe: frozenset[str], unsubscribe: frozenset[str]) -> None:
+        if not subscribe and not unsubscribe:
+            return
+        subscription = self._cohorts.share(
+            self.subscription.changed(subscribe=subscribe, unsubscribe=unsubscribe)
+        )
+        self.subscription = subscription
+        self._again = {name for name in self._again if subscription.covers(name)}
+        self._held_back = {
+            name for name in self._held_back if subscription.covers(name)
+        }
+        again = set(subscribe)
+        if subscription.is_wildcard:
+            # The client may have dropped what it unsubscribed, but still wants it.
+            again |= unsubscribe
+        if WILDCARD in subscribe:
+            again.update(resource.name for resource in self.table)
+        again.discard(WILDCARD)
+        self._again |= again
+        if WILDCARD in subscribe:
+            self._owes_answer = True
+        self._owes_answer = self._owes_answer and subscription.is_wildcard
+        is_asking = bool(again) or WILDCARD in subscribe
+        self.is_asked = (self.is_asked or is_asking) and self._owes_something()
+
+    def _is_current(self) -> bool:
+        return self._sequence == self.table.sequence and not self._owes_something()
+
+    def _owes_something(self) -> bool:
+        return bool(self._owes_answer or self._again or self._held_back)
+
+    def _difference(self) -> Difference:
+        return self._cohorts.difference(self.table, self._sequence, self.subscription)
+
+    def _respond(
+        self, difference: Difference, *, holds_removals: bool
+    ) -> Delivery | None:
+        again = {name: self.table.get(name) for name in self._again}
+        missing = {name for name, resource in again.items() if resource is None}
+        gone = self._held_back.difference(difference.changed_names)
+        gone = gone.union(difference.removed) - again.keys()
+        removed = missing if holds_removals else missing | gone
+        response = None
+        if difference.changed or again or removed or self._owes_answer:
+            response = self._encode(difference, again, removed)
+        cause = Cause.REQUEST if self.is_asked else Cause.CHANGE
+        self._sequence = self.table.sequence
+        self._again = set()
+        self._held_back = gone if holds_removals else set()
+        self._owes_answer = self.is_asked = False
+        if response is None:
+            return None
+        self.exchange.send(response.head)
+        return Delivery(response=response, changed=response.head.names, cause=cause)
+
+    def _encode(
+        self,
+        difference: Difference,
+        again: Mapping[str, EncodedResource | None],
+        removed: AbstractSet[str],
+    ) -> Response:
+        table, nonce = self.table, self.exchange.next_nonce
+
+        def encode() -> Response:
+            resources = {resource.name: resource for resource in difference.changed}
+            resources.update({n: r for n, r in again.items() if r is not None})
+            return encode_delta(
+                table.type_url, table.version, nonce, resources.values(), removed
+            )
+
+        key = (self.subscription, self._sequence, frozenset(again), frozenset(removed))
+        return self._cohorts.responses.recall(table, (Mode.DELTA, nonce, key), encode)

@@ -1,0 +1,304 @@
+"""The gRPC shell: listens, tells calls apart, and turns endings into gRPC statuses.
+
+In: connections of Envoys and other xDS clients. Out: ADS in both variants, and LRS.
+Messages pass as bytes: requests are decoded by upb, responses are joined encodings.
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Final, NoReturn, Protocol, TypeVar
+
+import grpc  # type: ignore[import-untyped]  # ships no types
+import grpc.aio  # type: ignore[import-untyped]  # ships no types
+from envoy.config.core.v3.base_pb2 import Node as NodeMessage
+from envoy.service.discovery.v3.discovery_pb2 import (
+    DeltaDiscoveryRequest,
+    DiscoveryRequest,
+)
+from envoy.service.load_stats.v3.lrs_pb2 import LoadStatsRequest
+
+from xds_server.serve.address import split_address
+from xds_server.serve.client import ClientStatus, Connection, Observer
+from xds_server.serve.cohort import Cohorts
+from xds_server.serve.ending import (
+    ClientGoneError,
+    NotReadyError,
+    RequestError,
+    StoppingError,
+    StreamEndError,
+)
+from xds_server.serve.load_stats import (
+    IgnoredReports,
+    LoadReportSink,
+    load_stats_response,
+)
+from xds_server.serve.node import Node, ViewDirectory, node_of
+from xds_server.serve.session import Session, decode
+from xds_server.serve.stream import DELTA, SOTW, Variant
+from xds_server.snapshot.view import Snapshot
+
+MOST_REQUEST_BYTES: Final = 64 * 1024 * 1024
+"""Longer requests end their call with RESOURCE_EXHAUSTED; responses have no limit."""
+
+_OPTIONS: Final = (
+    ("grpc.so_reuseport", 0),  # or a second server on the same port would go unnoticed
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", MOST_REQUEST_BYTES),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ("grpc.http2.max_pings_without_data", 0),
+)
+
+Request = TypeVar("Request", DiscoveryRequest, DeltaDiscoveryRequest)
+AnySession = Session[DiscoveryRequest] | Session[DeltaDiscoveryRequest]
+
+
+class Call(Protocol):
+    """What is used of a grpc.aio.ServicerContext."""
+
+    def peer(self) -> str:
+        """Return the other end, as gRPC names it."""
+        ...
+
+    async def send_initial_metadata(self, metadata: tuple[()]) -> None:
+        """Accept the call."""
+        ...
+
+    async def write(self, message: bytes) -> None:
+        """Send a response; return when there is room for another."""
+        ...
+
+    async def abort(self, code: grpc.StatusCode, details: str) -> NoReturn:
+        """End the call with a status."""
+        ...
+
+
+Conversation = Callable[[asyncio.TaskGroup], Awaitable[None]]
+
+
+class XdsServer:
+    """Serves a snapshot to whoever connects.
+
+    *directory* says what each node sees. *answer_timeout* is how long a client may take
+    to accept or reject a response; Envoy itself waits 15 s for what a new resource
+    refers to. *report_interval* is how often Envoys are asked to report their load.
+    """
+
+    def __init__(
+        self,
+        *,
+        snapshot: Snapshot,
+        directory: ViewDirectory,
+        load_report_sink: LoadReportSink | None = None,
+        observers: Sequence[Observer] = (),
+        answer_timeout: timedelta = timedelta(seconds=30),
+        report_interval: timedelta = timedelta(seconds=10),
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._snapshot = snapshot
+        self._directory = directory
+        self._load_report_sink = load_report_sink or IgnoredReports()
+        self._observers = tuple(observers)
+        self._answer_timeout = answer_timeout
+        self._report_interval = report_interval
+        self._clock = clock
+        self._cohorts = Cohorts()
+        self._stopping = asyncio.Event()
+        self._sessions: dict[Connection, AnySession] = {}
+
+    def statuses(self) -> tuple[ClientStatus, ...]:
+        """Return the state of every connected client, oldest connection first."""
+        return tuple(session.status for session in self._sessions.values())
+
+    @asynccontextmanager
+    async def listening(
+        self, address: str, *, grace: timedelta = timedelta(seconds=5)
+    ) -> AsyncIterator[str]:
+        """Serve on *address* (`host:port`) inside the block; yield the bound address.
+
+        At the end of the block every stream ends with UNAVAILABLE, so that clients go
+        elsewhere; what still runs after *grace* is cut off.
+
+        Raises:
+            OSError: the address cannot be bound.
+        """
+        server = grpc.aio.server(options=_OPTIONS)
+        server.add_generic_rpc_handlers(self._services())
+        bound = _bind(server, address)
+        self._stopping.clear()
+        await server.start()
+        try:
+            yield bound
+        finally:
+            self._stopping.set()
+            await server.stop(grace.total_seconds())
+
+    def _services(self) -> tuple[grpc.GenericRpcHandler, ...]:
+        discovery = {
+            "StreamAggregatedResources": self._stream_aggregated_resources,
+            "DeltaAggregatedResources": self._delta_aggregated_resources,
+        }
+        load_stats = {"StreamLoadStats": self._stream_load_stats}
+        return (
+            _service(
+                "envoy.service.discovery.v3.AggregatedDiscoveryService", discovery
+            ),
+            _service("envoy.service.load_stats.v3.LoadReportingService", load_stats),
+        )
+
+    async def _stream_aggregated_resources(
+        self, messages: AsyncIterator[bytes], call: Call
+    ) -> None:
+        await self._conduct(
+            call, lambda tasks: self._serve(SOTW, tasks, messages, call)
+        )
+
+    async def _delta_aggregated_resources(
+        self, messages: AsyncIterator[bytes], call: Call
+    ) -> None:
+        await self._conduct(
+            call, lambda tasks: self._serve(DELTA, tasks, messages, call)
+        )
+
+    async def _stream_load_stats(
+        self, messages: AsyncIterator[bytes], call: Call
+    ) -> None:
+        await self._conduct(call, lambda _: self._collect_reports(messages, call))
+
+    async def _conduct(self, call: Call, conversation: Conversation) -> None:
+        """Run *conversation* until it is over or must end; say why it must."""
+        endings: list[StreamEndError] = []
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                watch = tasks.create_task(self._watch_for_stop(), name="watch for stop")
+                if not self._snapshot.is_ready:
+                    message = "not ready: waiting for the sources to list"
+                    raise NotReadyError(message)
+                # A first write would do this; but if it is cancelled half done, gRPC
+                # does it again to end the call, and fails.
+                await call.send_initial_metadata(())
+                await conversation(tasks)
+                watch.cancel()
+        except* StreamEndError as group:
+            endings += [e for e in group.exceptions if isinstance(e, StreamEndError)]
+        if endings:
+            await call.abort(grpc.StatusCode[endings[0].status], str(endings[0]))
+
+    async def _watch_for_stop(self) -> None:
+        await self._stopping.wait()
+        message = "the server is stopping"
+        raise StoppingError(message)
+
+    async def _serve(
+        self,
+        variant: Variant[Request],
+        tasks: asyncio.TaskGroup,
+        messages: AsyncIterator[bytes],
+        call: Call,
+    ) -> None:
+        """Run one ADS stream."""
+        message = await anext(messages, None)
+        if message is None:
+            return
+        request = decode(variant.request, message)
+        node = _identify(request.node)
+        connection = Connection(
+            node=node, mode=variant.mode, peer=call.peer(), connected_at=self._clock()
+        )
+        session: Session[Request] = Session(
+            connection=connection,
+            variant=variant,
+            view=self._directory.acquire(node),
+            cohorts=self._cohorts,
+            observers=self._observers,
+            answer_timeout=self._answer_timeout,
+        )
+        try:
+            self._open(session)
+            await session.run(tasks, request, messages, partial(_write, call))
+        finally:
+            self._close(session)
+
+    def _open(self, session: AnySession) -> None:
+        self._sessions[session.connection] = session
+        for observer in self._observers:
+            observer.on_connect(session.connection)
+
+    def _close(self, session: AnySession) -> None:
+        del self._sessions[session.connection]
+        self._directory.release(session.connection.node)
+        for observer in self._observers:
+            observer.on_disconnect(session.connection)
+
+    async def _collect_reports(
+        self, messages: AsyncIterator[bytes], call: Call
+    ) -> None:
+        """Run one LRS stream."""
+        node: Node | None = None
+        async for message in messages:
+            request = decode(LoadStatsRequest, message)
+            if node is None:
+                node = _identify(request.node)
+                with suppress(ClientGoneError):
+                    response = load_stats_response(node, self._report_interval)
+                    await _write(call, response)
+            self._load_report_sink.submit(node, request.cluster_stats)
+
+
+async def _write(call: Call, message: bytes) -> None:
+    try:
+        await call.write(message)
+    except grpc.aio.InternalError:
+        raise ClientGoneError from None
+
+
+def _identify(message: NodeMessage) -> Node:
+    if not message.id:
+        text = "the first request of a stream must carry a node with an id"
+        raise RequestError(text)
+    return node_of(message)
+
+
+def _service(
+    name: str,
+    methods: Mapping[str, Callable[[AsyncIterator[bytes], Call], Awaitable[None]]],
+) -> grpc.GenericRpcHandler:
+    return grpc.method_handlers_generic_handler(
+        name,
+        {
+            method: grpc.stream_stream_rpc_method_handler(behaviour)
+            for method, behaviour in methods.items()
+        },
+    )
+
+
+def _bind(server: grpc.aio.Server, address: str) -> str:
+    """Bind *server* to *address*; return the address with the port it really has."""
+    host, port = split_address(address)
+    _check_bindable(host, port, address)
+    try:
+        bound_port = server.add_insecure_port(address)
+    except RuntimeError as error:
+        text = f"cannot listen on {address}: {error}"
+        raise OSError(text) from None
+    return f"[{host}]:{bound_port}" if ":" in host else f"{host}:{bound_port}"
+
+
+def _check_bindable(host: str, port: int, address: str) -> None:
+    """Find out first why *address* cannot be bound: gRPC does not say it."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        # The system's own words: asyncio and socket add theirs to `strerror`.
+        is_of_system = error.errno and not isinstance(error, socket.gaierror)
+        reason = os.strerror(error.errno or 0) if is_of_system else error.strerror
+        text = f"cannot listen on {address}: {reason}"
+        raise OSError(text) from None

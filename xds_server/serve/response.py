@@ -1,0 +1,107 @@
+"""The responses of both protocol variants as bytes: joins of what is encoded already.
+
+In: encoded resources, removed names, version and nonce. Out: a `Response`, which many
+streams may send.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import StrEnum
+
+from envoy.service.discovery.v3.discovery_pb2 import (
+    DeltaDiscoveryResponse,
+    DiscoveryResponse,
+)
+
+from xds_server.snapshot.encoding import EncodedResource
+
+
+class Mode(StrEnum):
+    """The variant of the protocol that a stream speaks."""
+
+    DELTA = "delta"
+    SOTW = "sotw"
+
+
+class Cause(StrEnum):
+    """Why a response is sent: the client asked, or what it holds has changed."""
+
+    REQUEST = "request"
+    CHANGE = "change"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """What is remembered of a response when its bytes have left.
+
+    `names` are those of the resources it carried.
+    """
+
+    type_url: str
+    version: str
+    nonce: str
+    names: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Response:
+    """One encoded response; the same object for all streams in equal state."""
+
+    head: Head
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """A response on its way to one client.
+
+    `changed` are the names in it that the client does not hold yet in this form: all of
+    them, but for the unchanged part of a full state.
+    """
+
+    response: Response
+    changed: tuple[str, ...]
+    cause: Cause
+
+
+def encode_sotw(
+    type_url: str, version: str, nonce: str, resources: Collection[EncodedResource]
+) -> Response:
+    """Return a DiscoveryResponse with *resources*."""
+    rest = DiscoveryResponse(version_info=version, type_url=type_url, nonce=nonce)
+    pieces = [resource.sotw for resource in resources]
+    pieces.append(rest.SerializeToString())
+    head = Head(
+        type_url=type_url,
+        version=version,
+        nonce=nonce,
+        names=tuple(resource.name for resource in resources),
+    )
+    return Response(head=head, body=b"".join(pieces))
+
+
+def encode_delta(
+    type_url: str,
+    version: str,
+    nonce: str,
+    resources: Collection[EncodedResource],
+    removed: Collection[str],
+) -> Response:
+    """Return a DeltaDiscoveryResponse with *resources* that says what is *removed*."""
+    rest = DeltaDiscoveryResponse(
+        system_version_info=version,
+        type_url=type_url,
+        nonce=nonce,
+        removed_resources=removed,
+    )
+    pieces = [resource.delta for resource in resources]
+    pieces.append(rest.SerializeToString())
+    head = Head(
+        type_url=type_url,
+        version=version,
+        nonce=nonce,
+        names=tuple(resource.name for resource in resources),
+        removed=tuple(removed),
+    )
+    return Response(head=head, body=b"".join(pieces))

@@ -1,0 +1,155 @@
+"""One ADS stream as it runs: the loops around the protocol.
+
+In: encoded requests of a call, wake-ups from tables. Out: encoded responses for the
+call, and events for observers. The protocol itself, without I/O, is in `stream`.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from typing import Generic, TypeVar
+
+from envoy.service.discovery.v3.discovery_pb2 import (
+    DeltaDiscoveryRequest,
+    DiscoveryRequest,
+)
+from envoy.service.load_stats.v3.lrs_pb2 import LoadStatsRequest
+from google.protobuf.message import DecodeError
+
+from xds_server.serve.client import ClientStatus, Connection, Observer, type_status
+from xds_server.serve.cohort import Cohorts
+from xds_server.serve.ending import ClientGoneError, RequestError
+from xds_server.serve.exchange import Verdict
+from xds_server.serve.response import Delivery
+from xds_server.serve.stream import Stream, Variant
+from xds_server.snapshot.view import View
+
+Request = TypeVar("Request", DiscoveryRequest, DeltaDiscoveryRequest)
+Message = TypeVar("Message", DiscoveryRequest, DeltaDiscoveryRequest, LoadStatsRequest)
+
+
+def decode(kind: type[Message], message: bytes) -> Message:
+    """Return *message* as a message of this *kind*.
+
+    Raises:
+        RequestError: it is not one.
+    """
+    try:
+        return kind.FromString(message)
+    except DecodeError:
+        text = f"not an encoded {kind.__name__}"
+        raise RequestError(text) from None
+
+
+class Session(Generic[Request]):
+    """Runs one stream until its client leaves or it must end.
+
+    A client that does not read keeps at most one response a type waiting: `write`
+    returns when there is room, and the next response is made only then. A response that
+    is not answered within *answer_timeout* counts as rejected, and what has changed
+    since then is sent.
+    """
+
+    def __init__(
+        self,
+        *,
+        connection: Connection,
+        variant: Variant[Request],
+        view: View,
+        cohorts: Cohorts,
+        observers: Sequence[Observer],
+        answer_timeout: timedelta,
+    ) -> None:
+        self.connection = connection
+        self._wake = asyncio.Event()
+        self._request: type[Request] = variant.request
+        self._stream: Stream[Request] = Stream(
+            view=view, variant=variant, cohorts=cohorts, wake=self._wake.set
+        )
+        self._observers = observers
+        self._answer_timeout = answer_timeout
+        self._deadlines: dict[str, float] = {}
+
+    @property
+    def status(self) -> ClientStatus:
+        """What the client holds now."""
+        return ClientStatus(
+            connection=self.connection,
+            types=tuple(
+                type_status(type_url, substream)
+                for type_url, substream in self._stream.substreams.items()
+                if substream.subscription or substream.exchange.sent
+            ),
+        )
+
+    async def run(
+        self,
+        tasks: asyncio.TaskGroup,
+        first: Request,
+        messages: AsyncIterator[bytes],
+        write: Callable[[bytes], Awaitable[None]],
+    ) -> None:
+        """Answer *first* and *messages* until there are no more of them.
+
+        *write* may raise ClientGoneError.
+
+        Raises:
+            StreamEndError: here or in *tasks*: the stream must end.
+        """
+        try:
+            self._receive(first)
+            sender = tasks.create_task(self._send(write), name="send responses")
+            async for message in messages:
+                self._receive(decode(self._request, message))
+            sender.cancel()
+        finally:
+            self._stream.close()
+
+    def _receive(self, request: Request) -> None:
+        verdict = self._stream.receive(request)
+        exchange = self._stream.substreams[request.type_url].exchange
+        if verdict in {Verdict.ACK, Verdict.NACK}:
+            self._deadlines.pop(request.type_url, None)
+        if verdict is Verdict.ACK and exchange.sent:
+            for observer in self._observers:
+                observer.on_ack(self.connection, exchange.sent)
+        elif verdict is Verdict.NACK and exchange.rejection:
+            for observer in self._observers:
+                observer.on_nack(self.connection, exchange.rejection)
+        self._wake.set()
+
+    async def _send(self, write: Callable[[bytes], Awaitable[None]]) -> None:
+        with suppress(ClientGoneError):
+            while True:
+                self._wake.clear()
+                while (delivery := self._stream.next_response()) is not None:
+                    self._announce(delivery)
+                    await write(delivery.response.body)
+                await self._wait()
+
+    def _announce(self, delivery: Delivery) -> None:
+        now = asyncio.get_running_loop().time()
+        timeout = self._answer_timeout.total_seconds()
+        self._deadlines[delivery.response.head.type_url] = now + timeout
+        for observer in self._observers:
+            observer.on_response(self.connection, delivery)
+
+    async def _wait(self) -> None:
+        """Wait until there may be something to send."""
+        try:
+            async with asyncio.timeout_at(min(self._deadlines.values(), default=None)):
+                await self._wake.wait()
+        except TimeoutError:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        now = asyncio.get_running_loop().time()
+        due = [type_url for type_url, when in self._deadlines.items() if when <= now]
+        message = f"no answer in {self._answer_timeout.total_seconds():g} s"
+        for type_url in due:
+            del self._deadlines[type_url]
+            exchange = self._stream.substreams[type_url].exchange
+            if exchange.give_up(message) and exchange.rejection:
+                for observer in self._observers:
+                    observer.on_nack(self.connection, exchange.rejection)

@@ -1,0 +1,178 @@
+"""One stream, without any I/O: it is fed with requests and asked for responses.
+
+In: requests in arrival order, and a view whose tables change under it. Out: one
+response at a time, in the order that keeps traffic flowing. Reading, writing and waking
+up are done by the gRPC shell; what one type needs is known by its sub-stream.
+
+The order is make before break (xds_protocol, "Eventual consistency considerations"):
+
+- Clusters, assignments, listeners, routes; then clusters and assignments that are gone.
+- A cluster that was sent needs its assignment again, even if that is unchanged, or it
+  warms until a timeout. Here an assignment has the name of its cluster.
+- Assignments never wait: Envoy acknowledges clusters once their assignments are there.
+- Changed listeners and routes wait for that acknowledgement, which says that the
+  clusters they refer to are ready; what a client asks for never waits.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Generic, Protocol, TypeVar
+
+from envoy.service.discovery.v3.discovery_pb2 import (
+    DeltaDiscoveryRequest,
+    DiscoveryRequest,
+)
+
+from xds_server.serve.cohort import Cohorts
+from xds_server.serve.delta import DeltaSubstream
+from xds_server.serve.ending import RequestError
+from xds_server.serve.exchange import Exchange, Verdict
+from xds_server.serve.response import Delivery, Mode
+from xds_server.serve.sotw import SotwSubstream
+from xds_server.serve.subscription import Subscription
+from xds_server.snapshot.table import Table
+from xds_server.snapshot.view import View
+from xds_server.xds import CLUSTER, ENDPOINT, LISTENER, PUSH_ORDER, ROUTE
+
+MOST_TYPES: Final = 64
+"""More types than this on one stream are refused; xDS defines about a dozen."""
+
+_REFERRED_TO: Final = (CLUSTER, ENDPOINT)
+_REFERRING: Final = (LISTENER, ROUTE)
+_POSITIONS: Final = {type_url: place for place, type_url in enumerate(PUSH_ORDER)}
+
+
+Request = TypeVar("Request", DiscoveryRequest, DeltaDiscoveryRequest)
+Request_contra = TypeVar("Request_contra", contravariant=True)
+
+
+class Substream(Protocol[Request_contra]):
+    """What a stream needs of the state of one type, in either variant."""
+
+    table: Table
+    exchange: Exchange
+    subscription: Subscription
+    is_asked: bool
+
+    def receive(self, request: Request_contra) -> Verdict:
+        """Take in a request; return what it says of the last response."""
+        ...
+
+    def resend(self, names: tuple[str, ...]) -> None:
+        """Send the resources called *names* again, of those the client asked for."""
+        ...
+
+    def is_stale(self) -> bool:
+        """Does the client lack something?"""
+        ...
+
+    def respond(self, *, holds_removals: bool = False) -> Delivery | None:
+        """Return the next response, if one is due."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant(Generic[Request]):
+    """A variant of the protocol: its requests, and the state of one type in it."""
+
+    mode: Mode
+    request: type[Request]
+    open_substream: Callable[[Table, Cohorts], Substream[Request]]
+
+
+SOTW: Final = Variant(
+    mode=Mode.SOTW, request=DiscoveryRequest, open_substream=SotwSubstream
+)
+DELTA: Final = Variant(
+    mode=Mode.DELTA, request=DeltaDiscoveryRequest, open_substream=DeltaSubstream
+)
+
+
+class Stream(Generic[Request]):
+    """All types of one client connection.
+
+    *wake* is called whenever a table that the client follows has changed; the stream
+    listens to its tables until `close`.
+    """
+
+    def __init__(
+        self,
+        *,
+        view: View,
+        variant: Variant[Request],
+        cohorts: Cohorts,
+        wake: Callable[[], None],
+    ) -> None:
+        self._view = view
+        self._variant: Variant[Request] = variant
+        self._cohorts = cohorts
+        self._wake = wake
+        self._substreams: dict[str, Substream[Request]] = {}
+
+    @property
+    def substreams(self) -> Mapping[str, Substream[Request]]:
+        """The state of each type that the client follows, in push order."""
+        return self._substreams
+
+    def receive(self, request: Request) -> Verdict:
+        """Take in *request*; return what it says of the last response of its type.
+
+        Raises:
+            RequestError: no type URL, or too many types.
+        """
+        if not request.type_url:
+            message = "type_url is required on an aggregated stream"
+            raise RequestError(message)
+        return self._substream(request.type_url).receive(request)
+
+    def next_response(self) -> Delivery | None:
+        """Return the response to send now, with the newest content; None to wait.
+
+        Raises:
+            LaggingError: the client must come back and say what it holds.
+        """
+        referring = (self._substreams.get(type_url) for type_url in _REFERRING)
+        is_referred_to = any(each and each.is_stale() for each in referring)
+        for type_url, substream in self._substreams.items():
+            if self._must_wait(type_url, substream):
+                continue
+            holds_removals = is_referred_to and type_url in _REFERRED_TO
+            delivery = substream.respond(holds_removals=holds_removals)
+            if delivery is not None:
+                if type_url == CLUSTER and delivery.changed:
+                    self._substream(ENDPOINT).resend(delivery.changed)
+                return delivery
+        return None
+
+    def close(self) -> None:
+        """Stop listening to the tables."""
+        for substream in self._substreams.values():
+            substream.table.listeners.pop(self._wake, None)
+
+    def _substream(self, type_url: str) -> Substream[Request]:
+        substream = self._substreams.get(type_url)
+        if substream is not None:
+            return substream
+        if len(self._substreams) >= MOST_TYPES:
+            message = f"more than {MOST_TYPES} resource types on one stream"
+            raise RequestError(message)
+        table = self._view.table(type_url)
+        table.listeners[self._wake] = None
+        self._substreams[type_url] = self._variant.open_substream(table, self._cohorts)
+        last = len(_POSITIONS)
+        self._substreams = dict(
+            sorted(
+                self._substreams.items(),
+                key=lambda item: _POSITIONS.get(item[0], last),
+            )
+        )
+        return self._substreams[type_url]
+
+    def _must_wait(self, type_url: str, substream: Substream[Request]) -> bool:
+        clusters = self._substreams.get(CLUSTER)
+        return (
+            type_url in _REFERRING
+            and clusters is not None
+            and clusters.exchange.is_waiting
+            and not substream.is_asked
+        )

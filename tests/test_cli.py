@@ -1,0 +1,188 @@
+"""The command line: what is printed where, exit codes, and settings' precedence."""
+
+import json
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from xds_server.cli import cli
+
+POLICIES = Path(__file__).parent.parent / "policies"
+GOOD = """\
+apiVersion: v1
+kind: Service
+metadata: {namespace: shop, name: web}
+spec: {ports: [{name: http, port: 80}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {namespace: shop, name: web-1, labels: {kubernetes.io/service-name: web}}
+addressType: IPv4
+ports: [{name: http, port: 8080}]
+endpoints: [{addresses: [10.0.0.1]}]
+---
+apiVersion: traffic.xds-server.dev/v1alpha1
+kind: TrafficPolicy
+metadata: {namespace: shop, name: web}
+spec:
+  targetRefs: [{kind: Service, name: web}]
+  loadBalancer: {type: Random}
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """What a command left behind."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run(*arguments: str | Path, environment: dict[str, str] | None = None) -> Done:
+    """Run a command in this process: the imports are paid for once."""
+    result = CliRunner().invoke(cli, [*map(str, arguments)], env=environment)
+    return Done(returncode=result.exit_code, stdout=result.stdout, stderr=result.stderr)
+
+
+def run_program(*arguments: str | Path) -> Done:
+    """Run the program as a user does."""
+    done = subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, "-m", "xds_server", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    return Done(returncode=done.returncode, stdout=done.stdout, stderr=done.stderr)
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Path:
+    file = tmp_path / "good.yaml"
+    file.write_text(GOOD)
+    return file
+
+
+def test_check_is_silent_on_stdout_when_all_is_well(good: Path) -> None:
+    done = run("check", good)
+
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "0 errors in 0 files\n"
+
+
+def test_check_prints_each_error_with_its_place_and_exits_1(good: Path) -> None:
+    good.write_text(GOOD.replace("Random", "RoundRobbin"))
+    done = run("check", good)
+
+    assert done.returncode == 1
+    assert f'{good}:18:24: spec.loadBalancer.type: unknown value "RoundRobbin"' in (
+        done.stdout
+    )
+    assert "  hint: did you mean RoundRobin?" in done.stdout
+    assert done.stderr == "1 error in 1 file\n"
+
+
+def test_render_prints_what_envoy_would_be_sent(good: Path) -> None:
+    done = run("render", good, "--type", "endpoint", "-o", "json")
+    resources = json.loads(done.stdout)["resources"]
+
+    assert done.returncode == 0
+    assert [each["cluster_name"] for each in resources] == ["shop/web/80"]
+
+
+@pytest.mark.parametrize(
+    ("node_id", "knows_the_short_name"), [("a.shop", True), ("a.other", False)]
+)
+def test_render_shows_what_one_node_would_be_sent(
+    good: Path, node_id: str, *, knows_the_short_name: bool
+) -> None:
+    """A node called NAME.NAMESPACE finds the Services of its namespace by name."""
+    done = run("render", good, "--type", "route", "--node-id", node_id)
+    (routes,) = yaml.safe_load(done.stdout)["resources"]
+    domains = {domain for host in routes["virtual_hosts"] for domain in host["domains"]}
+
+    assert ("web" in domains) is knows_the_short_name
+
+
+def test_a_flag_beats_the_environment_which_beats_the_default() -> None:
+    environment = {"XDS_SERVER_BOOTSTRAP_ZONE": "from-environment"}
+
+    def zone(*flags: str) -> object:
+        done = run("bootstrap", "--node-id", "a", *flags, environment=environment)
+        return yaml.safe_load(done.stdout)["node"]["locality"]["zone"]
+
+    assert zone() == "from-environment"
+    assert zone("--zone", "from-flag") == "from-flag"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "message"),
+    [
+        (
+            ["bootstrap"],
+            {},
+            "error: --node-id (XDS_SERVER_BOOTSTRAP_NODE_ID): Field required\n",
+        ),
+        (
+            ["bootstrap", "--node-id", "a", "--label", "x"],
+            {},
+            "error: --label: must be KEY=VALUE (got 'x')\n",
+        ),
+        (
+            ["serve", ".", "--xds-address", "18000"],
+            {},
+            (
+                "error: --xds-address: must be host:port, with a port of 0..65535"
+                " (got '18000')\n"
+            ),
+        ),
+        (
+            ["status"],
+            {"XDS_SERVER_ADMIN_ADDRESS": "::1:5"},
+            (
+                "error: --admin-address (XDS_SERVER_ADMIN_ADDRESS): must be host:port,"
+                " an IPv6 host in brackets (got '::1:5')\n"
+            ),
+        ),
+    ],
+)
+def test_wrong_usage_is_told_by_flag_and_variable(
+    arguments: list[str], environment: dict[str, str], message: str
+) -> None:
+    done = run(*arguments, environment=environment)
+
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", message)
+
+
+def test_status_without_a_server_says_so_and_exits_3() -> None:
+    done = run("status", "--admin-address", "127.0.0.1:9")
+
+    assert done.returncode == 3
+    assert done.stderr.startswith("error: no answer from 127.0.0.1:9: ")
+
+
+def test_serve_on_a_taken_address_says_so_and_exits_3(good: Path) -> None:
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = run_program(
+            "serve", good, "--xds-address", address, "--admin-address", "127.0.0.1:0"
+        )
+
+    assert done.returncode == 3
+    assert f"error: cannot listen on {address}: " in done.stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shell_completion_knows_the_commands(shell: str) -> None:
+    done = run_program("--show-completion", shell)
+
+    assert done.returncode == 0
+    assert "XDS_SERVER_COMPLETE" in done.stdout

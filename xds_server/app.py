@@ -1,0 +1,145 @@
+"""The composition root: the rooms meet here, and nowhere else, in one TaskGroup.
+
+Documents come from the sources, the index says what they mean, the publisher turns what
+changed into resources, the server sends them. This module starts these, passes values
+from one to the next, and stops them within a bound.
+"""
+
+import asyncio
+import gc
+import signal
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import structlog
+
+from xds_server.api.problem import Problem, Severity
+from xds_server.mesh.index import Changes, Index
+from xds_server.observe import Journal, Metrics
+from xds_server.publish import Publisher
+from xds_server.serve.admin import AdminEndpoint
+from xds_server.serve.grpc_server import XdsServer
+from xds_server.settings import ServeSettings
+from xds_server.snapshot.view import Snapshot
+from xds_server.sources.files import FilesSource
+from xds_server.status import Json, status_of
+
+logger = structlog.get_logger(__name__)
+
+
+class StartError(Exception):
+    """The server cannot start; the message says what is in the way."""
+
+
+class ControlPlane:
+    """All rooms of one running server, put together."""
+
+    def __init__(self, paths: Iterable[Path], settings: ServeSettings) -> None:
+        self._settings = settings
+        self._source = FilesSource(paths)
+        self._index = Index(sources=[self._source.name])
+        self._snapshot = Snapshot()
+        self._publisher = Publisher(self._index.services, self._snapshot)
+        self._metrics = Metrics()
+        self._server = XdsServer(
+            snapshot=self._snapshot,
+            directory=self._publisher,
+            observers=(Journal(), self._metrics),
+        )
+        self._admin = AdminEndpoint(
+            is_ready=lambda: self._snapshot.is_ready,
+            status=self._status,
+            metrics=self._metrics.registry,
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Serve inside the block.
+
+        Raises:
+            StartError: an address cannot be listened on.
+        """
+        settings = self._settings
+        async with AsyncExitStack() as stack:
+            try:
+                admin = await stack.enter_async_context(
+                    self._admin.listening(settings.admin_address)
+                )
+                xds = await stack.enter_async_context(
+                    self._server.listening(
+                        settings.xds_address, grace=settings.stop_timeout
+                    )
+                )
+            except OSError as error:
+                raise StartError(str(error)) from error
+            logger.info("listening", xds_address=xds, admin_address=admin)
+            tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            following = tasks.create_task(self._follow(), name="follow files")
+            stack.callback(following.cancel)
+            yield
+
+    async def _follow(self) -> None:
+        """Take in what the source says, for ever."""
+        # The first batch is the whole mesh, and stays: searching it for cycles again
+        # and again while it grows takes a fifth of a start with 100,000 endpoints.
+        gc.disable()
+        async for events in self._source.batches():
+            changes = self._index.apply(events)
+            _log_problems(changes)
+            resources = self._publisher.publish(changes)
+            self._metrics.count_publication(resources)
+            logger.info(
+                "published",
+                resources=resources,
+                services=len(changes.services),
+                deleted=len(changes.deleted),
+            )
+            if self._index.listed and not self._snapshot.is_ready:
+                self._snapshot.declare_ready()
+                gc.freeze()
+                gc.enable()
+                logger.info("ready", services=len(self._index.services))
+
+    def _status(self) -> Json:
+        return status_of(
+            self._index,
+            self._server.statuses(),
+            version=version("xds-server"),
+            is_ready=self._snapshot.is_ready,
+        )
+
+
+async def serve(paths: Iterable[Path], settings: ServeSettings) -> None:
+    """Serve the documents in *paths* until SIGTERM or SIGINT.
+
+    Raises:
+        StartError: an address cannot be listened on.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with ControlPlane(paths, settings).running():
+        await stop.wait()
+        logger.info("stopping", within=settings.stop_timeout.total_seconds())
+    logger.info("stopped")
+
+
+def _log_problems(changes: Changes) -> None:
+    for problem in changes.solved:
+        logger.info("problem solved", place=str(problem.place), message=problem.message)
+    for problem in changes.problems:
+        _log_problem(problem)
+
+
+def _log_problem(problem: Problem) -> None:
+    write = logger.error if problem.severity is Severity.ERROR else logger.warning
+    write(
+        "problem",
+        place=str(problem.place),
+        path=problem.path,
+        message=problem.message,
+        hint=problem.hint,
+    )

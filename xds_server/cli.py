@@ -1,0 +1,368 @@
+"""The command line: the only place that prints.
+
+stdout is data, stderr everything else. Exit codes: 0 fine, 1 a finding (an invalid
+policy, a distribution that does not hold, a rejected configuration), 2 wrong usage,
+3 something needed is missing (an address in use, no Envoy, no answer), 130 interrupted.
+Rooms are imported by the command that needs them: `check` must not pay for Envoy.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, NoReturn, TypeVar
+
+import typer
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings
+from typer.models import OptionInfo
+
+from xds_server.settings import (
+    BootstrapSettings,
+    LogFormat,
+    LogLevel,
+    Mode,
+    RenderFormat,
+    RenderSettings,
+    ReportFormat,
+    ResourceType,
+    Role,
+    ServeSettings,
+    StatusSettings,
+    TrySettings,
+)
+
+EXIT_FINDING = 1
+EXIT_USAGE = 2
+EXIT_MISSING = 3
+EXIT_INTERRUPTED = 130
+
+cli = typer.Typer(
+    name="xds-server",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Declarative traffic policies for Envoy, proved on a real Envoy.",
+    epilog="Exit codes: 0 fine, 1 a finding, 2 wrong usage, 3 something is missing.",
+)
+
+Settings = TypeVar("Settings", bound=BaseSettings)
+
+
+def _variable(settings: type[BaseSettings], field: str) -> str:
+    """Return the environment variable of one setting."""
+    return f"{settings.model_config.get('env_prefix', '')}{field}".upper()
+
+
+def _flag(settings: type[BaseSettings], field: str, *names: str) -> OptionInfo:
+    """Return the option of one setting: its help, default and variable come from it."""
+    info = settings.model_fields[field]
+    default = info.get_default()
+    shown = str(default) if default not in (None, "", ()) else False
+    option: OptionInfo = typer.Option(
+        *names,
+        help=f"{info.description} [env: {_variable(settings, field)}]",
+        show_default=False if info.is_required() else shown,
+    )
+    return option
+
+
+def _settings(settings: type[Settings], flags: Mapping[str, object]) -> Settings:
+    """Return the settings made of *flags* over environment over defaults, or exit."""
+    fields = settings.model_fields
+    given = {
+        name: value
+        for name, value in flags.items()
+        if name in fields and value not in (None, [])
+    }
+    try:
+        return settings(**given)  # type: ignore[arg-type]  # pydantic checks them
+    except ValidationError as error:
+        for item in error.errors():
+            field = str(item["loc"][0])
+            variable = _variable(settings, field)
+            flag = "--" + field.replace("_", "-")
+            name = flag if field in given else f"{flag} ({variable})"
+            message = item["msg"].removeprefix("Value error, ")
+            _say(f"error: {name}: {message}")
+        raise typer.Exit(EXIT_USAGE) from None
+
+
+def _say(text: str) -> None:
+    """Write *text* for people, to stderr."""
+    typer.echo(text, err=True)
+
+
+def _data(text: str) -> None:
+    """Write *text* as data, to stdout."""
+    typer.echo(text)
+
+
+def _missing(reason: object) -> NoReturn:
+    _say(f"error: {reason}")
+    raise typer.Exit(EXIT_MISSING)
+
+
+Paths = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="PATH...",
+        help="Files and directories of policies and Kubernetes manifests.",
+        show_default=False,
+    ),
+]
+
+
+@cli.callback()
+def root(
+    *,
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Run before every command."""
+    if show_version:
+        _data(f"xds-server {version('xds-server')}")
+        raise typer.Exit
+
+
+@cli.command()
+def serve(
+    paths: Paths,
+    *,
+    xds_address: Annotated[str | None, _flag(ServeSettings, "xds_address")] = None,
+    admin_address: Annotated[str | None, _flag(ServeSettings, "admin_address")] = None,
+    log_format: Annotated[LogFormat | None, _flag(ServeSettings, "log_format")] = None,
+    log_level: Annotated[LogLevel | None, _flag(ServeSettings, "log_level")] = None,
+    stop_timeout: Annotated[float | None, _flag(ServeSettings, "stop_timeout")] = None,
+) -> None:
+    """Serve the policies in PATH... to Envoys, and follow every change on disk."""
+    settings = _settings(ServeSettings, locals())
+
+    from xds_server import app
+    from xds_server.log import configure_logging
+
+    configure_logging(settings.log_format, settings.log_level)
+    try:
+        asyncio.run(app.serve(paths, settings))
+    except app.StartError as error:
+        _missing(error)
+
+
+@cli.command()
+def check(paths: Paths) -> None:
+    """Check policies and manifests; print every error with file:line:column."""
+    from xds_server import offline
+    from xds_server.api.problem import Severity, summary
+
+    problems = offline.check(paths)
+    for problem in problems:
+        _data(str(problem))
+    _say(summary(problems))
+    if any(problem.severity is Severity.ERROR for problem in problems):
+        raise typer.Exit(EXIT_FINDING)
+
+
+@cli.command()
+def render(
+    paths: Paths,
+    *,
+    node_id: Annotated[str | None, _flag(RenderSettings, "node_id")] = None,
+    role: Annotated[Role | None, _flag(RenderSettings, "role")] = None,
+    resource_type: Annotated[
+        ResourceType | None, _flag(RenderSettings, "resource_type", "--type")
+    ] = None,
+    output: Annotated[
+        RenderFormat | None, _flag(RenderSettings, "output", "-o", "--output")
+    ] = None,
+) -> None:
+    """Print what an Envoy would be sent for PATH..., without serving it."""
+    settings = _settings(RenderSettings, locals())
+
+    from xds_server import offline
+    from xds_server.translate import render as text
+    from xds_server.xds import SHORT_NAMES
+
+    metadata = {"role": settings.role.value}
+    resources, problems = offline.render(
+        paths, node_id=settings.node_id, metadata=metadata
+    )
+    for problem in problems:
+        _say(str(problem))
+    wanted = settings.resource_type
+    mapping = text.resources_as_mapping(
+        each
+        for each in resources
+        if wanted is None or SHORT_NAMES[each.type_url] == wanted
+    )
+    as_yaml = settings.output is RenderFormat.YAML
+    _data((text.to_yaml(mapping) if as_yaml else text.to_json(mapping)).rstrip("\n"))
+
+
+@cli.command()
+def bootstrap(
+    *,
+    node_id: Annotated[str | None, _flag(BootstrapSettings, "node_id")] = None,
+    role: Annotated[Role | None, _flag(BootstrapSettings, "role")] = None,
+    node_cluster: Annotated[
+        str | None, _flag(BootstrapSettings, "node_cluster")
+    ] = None,
+    namespace: Annotated[str | None, _flag(BootstrapSettings, "namespace")] = None,
+    label: Annotated[list[str] | None, _flag(BootstrapSettings, "label")] = None,
+    region: Annotated[str | None, _flag(BootstrapSettings, "region")] = None,
+    zone: Annotated[str | None, _flag(BootstrapSettings, "zone")] = None,
+    xds_address: Annotated[str | None, _flag(BootstrapSettings, "xds_address")] = None,
+    mode: Annotated[Mode | None, _flag(BootstrapSettings, "mode")] = None,
+    admin_address: Annotated[
+        str | None, _flag(BootstrapSettings, "admin_address")
+    ] = None,
+    listen_address: Annotated[
+        str | None, _flag(BootstrapSettings, "listen_address")
+    ] = None,
+    listen_port: Annotated[int | None, _flag(BootstrapSettings, "listen_port")] = None,
+) -> None:
+    """Print the bootstrap with which an Envoy finds this server."""
+    settings = _settings(BootstrapSettings, locals())
+
+    from xds_server.mesh import model
+    from xds_server.translate import render as text
+    from xds_server.translate.bootstrap import build_bootstrap
+
+    try:
+        message = build_bootstrap(
+            node_id=settings.node_id,
+            node_cluster=settings.node_cluster,
+            role=model.Role(settings.role.value),
+            namespace=settings.namespace,
+            labels=settings.labels,
+            region=settings.region,
+            zone=settings.zone,
+            xds_address=settings.xds_address,
+            mode=settings.mode.value,
+            admin_address=settings.admin_address,
+            listen_address=settings.listen_address,
+            listen_port=settings.listen_port,
+        )
+    except ValueError as error:
+        _say(f"error: {error}")
+        raise typer.Exit(EXIT_USAGE) from None
+    _data(text.to_yaml(text.bootstrap_as_mapping(message)).rstrip("\n"))
+
+
+@cli.command(name="try")
+def try_(
+    paths: Paths,
+    *,
+    service: Annotated[str | None, _flag(TrySettings, "service")] = None,
+    requests: Annotated[int | None, _flag(TrySettings, "requests")] = None,
+    concurrency: Annotated[int | None, _flag(TrySettings, "concurrency")] = None,
+    seed: Annotated[int | None, _flag(TrySettings, "seed")] = None,
+    envoy: Annotated[Path | None, _flag(TrySettings, "envoy")] = None,
+    plot: Annotated[Path | None, _flag(TrySettings, "plot")] = None,
+    output: Annotated[
+        ReportFormat | None, _flag(TrySettings, "output", "-o", "--output")
+    ] = None,
+) -> None:
+    """Measure the policies in PATH... on a real Envoy and judge what was measured."""
+    _try(paths, _settings(TrySettings, locals()))
+
+
+@cli.command()
+def demo(
+    *,
+    plot: Annotated[Path | None, _flag(TrySettings, "plot")] = None,
+    output: Annotated[
+        ReportFormat | None, _flag(TrySettings, "output", "-o", "--output")
+    ] = None,
+) -> None:
+    """Measure every algorithm on a real Envoy: `try` with the packaged examples."""
+    settings = _settings(TrySettings, locals())
+
+    from xds_server.lab.error import LabError
+    from xds_server.lab.example import packaged_examples
+
+    try:
+        examples = packaged_examples()
+    except LabError as error:
+        _missing(error)
+    _try([examples], settings)
+
+
+def _try(paths: list[Path], settings: TrySettings) -> None:
+    """Measure, print the report, and exit as the verdicts say."""
+    from xds_server.lab.error import LabError
+    from xds_server.lab.trial import InvalidDocumentsError
+
+    try:
+        holds = asyncio.run(_measure(paths, settings))
+    except InvalidDocumentsError as error:
+        _say(str(error))
+        raise typer.Exit(EXIT_FINDING) from None
+    except LabError as error:
+        _missing(error)
+    except KeyboardInterrupt:
+        _say("interrupted")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    if not holds:
+        raise typer.Exit(EXIT_FINDING)
+
+
+async def _measure(paths: list[Path], settings: TrySettings) -> bool:
+    """Measure and print; return whether everything holds."""
+    from xds_server.lab import plot, report, trial
+
+    if settings.plot is not None:
+        plot.require_plot(settings.plot)
+    with report.show_progress() as progress:
+        result = await trial.run_trials(
+            paths,
+            service=settings.service,
+            requests=settings.requests,
+            concurrency=settings.concurrency,
+            seed=settings.seed,
+            envoy=settings.envoy,
+            progress=progress,
+        )
+    if settings.output is ReportFormat.JSON:
+        _data(report.report_json(result))
+    else:
+        report.print_report(result)
+    if settings.plot is not None:
+        plot.draw_report(result, settings.plot)
+    return result.holds
+
+
+@cli.command()
+def status(
+    *,
+    admin_address: Annotated[str | None, _flag(StatusSettings, "admin_address")] = None,
+    output: Annotated[
+        ReportFormat | None, _flag(StatusSettings, "output", "-o", "--output")
+    ] = None,
+) -> None:
+    """Show the nodes of a running server, what they hold, and every policy."""
+    settings = _settings(StatusSettings, locals())
+
+    from rich.console import Console
+
+    from xds_server.status_table import (
+        decode_status,
+        fetch_status,
+        status_tables,
+    )
+
+    try:
+        answer = asyncio.run(fetch_status(settings.admin_address))
+    except OSError as error:
+        _missing(f"no answer from {settings.admin_address}: {error}")
+    if settings.output is ReportFormat.JSON:
+        _data(answer.decode())
+        return
+    console = Console()
+    for table in status_tables(decode_status(answer)):
+        console.print(table)
+
+
+def main() -> None:
+    """Run the command line, as the program does."""
+    cli(prog_name="xds-server")

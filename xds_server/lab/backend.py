@@ -1,0 +1,144 @@
+"""The servers behind an Envoy: one real listening socket for each endpoint.
+
+A backend answers with its own address, so that whoever asked knows who served. A
+request with the header `x-lab-hold` gets the head of its answer and never the end: it
+stays in flight until its client goes away. A backend may report its load in the ORCA
+header (https://www.envoyproxy.io/docs/envoy/v1.40.0/intro/arch_overview/upstream/load_balancing/orca).
+On TCP it says its address to each connection.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final, NamedTuple
+
+from xds_server.lab.error import LabError
+from xds_server.mesh.model import Protocol
+
+IDENTITY_HEADER: Final = "x-lab-endpoint"
+HOLD_HEADER: Final = "x-lab-hold"
+LOAD_HEADER: Final = "endpoint-load-metrics"
+_END_OF_HEAD: Final = b"\r\n\r\n"
+
+
+class Address(NamedTuple):
+    """An IP address and a port, written `IP:port`."""
+
+    ip: str
+    port: int
+
+    def __str__(self) -> str:
+        return (
+            f"[{self.ip}]:{self.port}" if ":" in self.ip else f"{self.ip}:{self.port}"
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class Backend:
+    """One server. `load` are the numbers of its ORCA report; empty sends none."""
+
+    address: Address
+    protocol: Protocol
+    load: Mapping[str, float] = field(default_factory=dict)
+
+    def head(self, *, held: bool) -> bytes:
+        """Return the head of an answer; a held one announces a body that never ends."""
+        lines = ["HTTP/1.1 200 OK", f"{IDENTITY_HEADER}: {self.address}"]
+        lines.append("transfer-encoding: chunked" if held else "content-length: 0")
+        if self.load:
+            lines.append(f"{LOAD_HEADER}: JSON {json.dumps(_nested(self.load))}")
+        return "\r\n".join(lines).encode() + _END_OF_HEAD
+
+
+def _nested(load: Mapping[str, float]) -> dict[str, float | dict[str, float]]:
+    """Return the report's JSON; `named_metrics.x` is `x` inside `named_metrics`."""
+    report: dict[str, float | dict[str, float]] = {}
+    for name, value in load.items():
+        group, _, key = name.partition(".")
+        members = report.setdefault(group, {}) if key else None
+        if isinstance(members, dict):
+            members[key] = value
+        else:
+            report[name] = value
+    return report
+
+
+@asynccontextmanager
+async def serve_backends(backends: Iterable[Backend]) -> AsyncIterator[None]:
+    """Let all *backends* listen until the context ends.
+
+    Raises `LabError` when an address cannot be bound.
+    """
+    loop = asyncio.get_running_loop()
+    connections: set[asyncio.Transport] = set()
+    with ExitStack() as stack:
+        stack.callback(_abort, connections)
+        for backend in backends:
+            speaks = _Greeter if backend.protocol is Protocol.TCP else _Responder
+            try:
+                server = await loop.create_server(
+                    partial(speaks, backend, connections), *backend.address
+                )
+            except OSError as error:
+                message = f"no backend can listen on {backend.address}: {error}"
+                raise LabError(message) from None
+            stack.callback(server.close)
+        yield
+
+
+def _abort(connections: Iterable[asyncio.Transport]) -> None:
+    for connection in tuple(connections):
+        connection.abort()
+
+
+class _Speaker(asyncio.Protocol):
+    """One connection to a backend, known to *connections* while it lasts."""
+
+    def __init__(self, backend: Backend, connections: set[asyncio.Transport]) -> None:
+        self._backend = backend
+        self._connections = connections
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - narrows
+        self._transport = transport
+        self._connections.add(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        if self._transport is not None:
+            self._connections.discard(self._transport)
+
+    def say(self, data: bytes) -> None:
+        """Send *data*, if anyone still listens."""
+        if self._transport is not None:
+            self._transport.write(data)
+
+
+class _Greeter(_Speaker):
+    """Says who it is to each connection, and leaves the closing to the client."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.say(f"{self._backend.address}\n".encode())
+
+
+class _Responder(_Speaker):
+    """HTTP/1.1 for requests without a body, which is all that the lab sends.
+
+    A web framework costs a third more of each round trip, and round trips are what the
+    lab spends its time on.
+    """
+
+    def __init__(self, backend: Backend, connections: set[asyncio.Transport]) -> None:
+        super().__init__(backend, connections)
+        self._received = b""
+
+    def data_received(self, data: bytes) -> None:
+        *requests, self._received = (self._received + data).split(_END_OF_HEAD)
+        for request in requests:
+            held = HOLD_HEADER.encode() in request.lower()
+            self.say(self._backend.head(held=held))

@@ -1,0 +1,91 @@
+"""What the API accepts, a real Envoy accepts, without so much as a warning."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from hypothesis import Phase, given, settings
+
+from tests.translate.mesh_input import (
+    Spec,
+    accepted,
+    load_balancer,
+    load_mesh,
+    make_upstream,
+)
+from tests.translate.policy_input import ACCEPTED, DOUBTFUL
+from tests.translate.static_bootstrap import refusal, static_bootstrap
+from xds_server.api.policy import LoadBalancer
+from xds_server.mesh.model import Audience, Endpoint, Protocol, Service
+
+pytestmark = pytest.mark.envoy
+
+TESTDATA = Path(__file__).parents[2] / "translate" / "testdata"
+ENDPOINTS = tuple(
+    Endpoint(address=f"127.0.0.{host}", port=8080, weight=host) for host in (1, 2, 3)
+)
+
+
+def services(policies: Iterable[LoadBalancer]) -> list[Service]:
+    """Return a Service for each of *policies*, with a port for each protocol."""
+    return [
+        Service(
+            namespace="shop",
+            name=f"s{index}",
+            upstreams=tuple(
+                make_upstream(
+                    *ENDPOINTS,
+                    service=f"s{index}",
+                    number=number,
+                    protocol=protocol,
+                    policy=policy,
+                )
+                for number, protocol in enumerate(Protocol, start=80)
+            ),
+        )
+        for index, policy in enumerate(policies)
+    ]
+
+
+def test_the_edges_of_every_range(tmp_path: Path) -> None:
+    mesh = services(load_balancer(spec) for spec in ACCEPTED.values())
+
+    assert refusal(static_bootstrap(Audience(), mesh), tmp_path) is None
+
+
+def test_whatever_the_api_accepts(tmp_path: Path) -> None:
+    """One Envoy judges all that were accepted: starting one for each takes too long."""
+    policies: dict[LoadBalancer, Spec] = {}
+
+    @settings(max_examples=300, phases=[Phase.generate])
+    @given(DOUBTFUL)
+    def gather(spec: Spec) -> None:
+        policy = accepted(spec)
+        if policy is not None:
+            policies[policy] = spec
+
+    gather()
+    complaint = refusal(static_bootstrap(Audience(), services(policies)), tmp_path)
+
+    assert len(policies) > 20
+    assert complaint is None, list(enumerate(policies.values()))
+
+
+@pytest.mark.parametrize(
+    "case", sorted(TESTDATA.glob("*.in.yaml")), ids=lambda case: case.name.split(".")[0]
+)
+def test_every_golden_mesh(case: Path, tmp_path: Path) -> None:
+    audience, mesh = load_mesh(case)
+
+    assert refusal(static_bootstrap(audience, mesh), tmp_path) is None
+
+
+def test_the_judge_is_strict(tmp_path: Path) -> None:
+    """A ring that is smaller than its minimum is refused: the tests above can fail."""
+    spec = {"type": "RingHash", "hashOn": [{"header": {"name": "x"}}]}
+    bootstrap = static_bootstrap(Audience(), services([load_balancer(spec)]))
+    bootstrap.static_resources.clusters[1].load_balancing_policy.policies[
+        0
+    ].typed_extension_config.typed_config.value = b"\x12\x02\x08\x05\x1a\x02\x08\x01"
+
+    assert "minimum_ring_size" in (refusal(bootstrap, tmp_path) or "")

@@ -14,6 +14,7 @@ from tests.serve.wire import World
 from xds_server.serve.cohort import Cohorts
 from xds_server.serve.exchange import Verdict
 from xds_server.serve.stream import DELTA, SOTW, Stream
+from xds_server.snapshot.table import Listener
 from xds_server.xds import SHORT_NAMES, Resource
 
 
@@ -47,12 +48,18 @@ def said(type_url: str, *resources: str, removed: tuple[str, ...] = ()) -> Said:
 class SotwConversation:
     """A state-of-the-world stream of *world*."""
 
-    def __init__(self, world: World, cohorts: Cohorts | None = None) -> None:
+    def __init__(
+        self,
+        world: World,
+        cohorts: Cohorts | None = None,
+        *,
+        wake: Listener = lambda: None,
+    ) -> None:
         self.stream: Stream[DiscoveryRequest] = Stream(
             view=world.view,
             variant=SOTW,
             cohorts=cohorts or Cohorts(),
-            wake=lambda: None,
+            wake=wake,
         )
 
     def ask(
@@ -93,12 +100,18 @@ class SotwConversation:
 class DeltaConversation:
     """A delta stream of *world*."""
 
-    def __init__(self, world: World, cohorts: Cohorts | None = None) -> None:
+    def __init__(
+        self,
+        world: World,
+        cohorts: Cohorts | None = None,
+        *,
+        wake: Listener = lambda: None,
+    ) -> None:
         self.stream: Stream[DeltaDiscoveryRequest] = Stream(
             view=world.view,
             variant=DELTA,
             cohorts=cohorts or Cohorts(),
-            wake=lambda: None,
+            wake=wake,
         )
 
     def ask(

@@ -28,6 +28,7 @@ class Peer(ABC):
     clients: dict[str, ClientType]
     requests: deque[bytes]
     responses: deque[bytes]
+    is_awake = True
 
     def __init__(
         self,
@@ -45,6 +46,10 @@ class Peer(ABC):
             for type_url in content
         }
         self.connect()
+
+    def wake(self) -> None:
+        """Hear that there may be something to send; nothing is sent before."""
+        self.is_awake = True
 
     @abstractmethod
     def connect(self) -> None:
@@ -111,8 +116,9 @@ class SotwPeer(Peer):
 
     def connect(self) -> None:
         self.stream: Stream[DiscoveryRequest] = Stream(
-            view=self.view, variant=SOTW, cohorts=self.cohorts, wake=lambda: None
+            view=self.view, variant=SOTW, cohorts=self.cohorts, wake=self.wake
         )
+        self.wake()
         self.auditor = Auditor(self.content, self.history)
         self.requests = deque()
         self.responses = deque()
@@ -150,10 +156,12 @@ class SotwPeer(Peer):
         request = DiscoveryRequest.FromString(self.requests.popleft())
         self.auditor.hear_sotw(request)
         self.stream.receive(request)
+        self.wake()
 
     def server_writes(self) -> bool:
-        delivery = self.stream.next_response()
+        delivery = self.stream.next_response() if self.is_awake else None
         if delivery is None:
+            self.is_awake = False
             return False
         body = delivery.response.body
         self.auditor.see_sotw(DiscoveryResponse.FromString(body))
@@ -176,6 +184,7 @@ class SotwPeer(Peer):
     def server_gives_up(self, type_url: str) -> None:
         if type_url in self.stream.substreams:
             self.stream.substreams[type_url].exchange.give_up("no answer")
+            self.wake()
             self.auditor.accounts[type_url].is_waiting = False
 
 
@@ -184,8 +193,9 @@ class DeltaPeer(Peer):
 
     def connect(self) -> None:
         self.stream: Stream[DeltaDiscoveryRequest] = Stream(
-            view=self.view, variant=DELTA, cohorts=self.cohorts, wake=lambda: None
+            view=self.view, variant=DELTA, cohorts=self.cohorts, wake=self.wake
         )
+        self.wake()
         self.auditor = Auditor(self.content, self.history)
         self.requests = deque()
         self.responses = deque()
@@ -231,10 +241,12 @@ class DeltaPeer(Peer):
         request = DeltaDiscoveryRequest.FromString(self.requests.popleft())
         self.auditor.hear_delta(request)
         self.stream.receive(request)
+        self.wake()
 
     def server_writes(self) -> bool:
-        delivery = self.stream.next_response()
+        delivery = self.stream.next_response() if self.is_awake else None
         if delivery is None:
+            self.is_awake = False
             return False
         body = delivery.response.body
         self.auditor.see_delta(DeltaDiscoveryResponse.FromString(body))
@@ -255,4 +267,5 @@ class DeltaPeer(Peer):
     def server_gives_up(self, type_url: str) -> None:
         if type_url in self.stream.substreams:
             self.stream.substreams[type_url].exchange.give_up("no answer")
+            self.wake()
             self.auditor.accounts[type_url].is_waiting = False

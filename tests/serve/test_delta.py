@@ -224,3 +224,19 @@ def test_a_client_that_misses_nothing_does_not_fall_behind(
         world.publish(resource(ENDPOINT, f"n{number}"))
         world.publish(deleted=(f"n{number}",))
         assert talk.read() == []
+
+
+def test_who_named_its_resources_is_told_what_is_gone_however_late(
+    talk: DeltaConversation, world: World
+) -> None:
+    """What else came and went since then does not matter."""
+    world.publish(resource(ENDPOINT, "a"), resource(ENDPOINT, "b"))
+    talk.ask(ENDPOINT, "a", "b")
+    (first,) = talk.read()
+    talk.answer(ENDPOINT, first.nonce)
+    world.publish(deleted=("a",))
+    for number in range(2 * FEWEST_TOMBSTONES):
+        world.publish(resource(ENDPOINT, f"n{number}"))
+        world.publish(deleted=(f"n{number}",))
+
+    assert talk.read() == [said(ENDPOINT, removed=("a",))]

@@ -1,5 +1,7 @@
 """The order of types on one stream: make before break, and no deadlock."""
 
+from functools import partial
+
 import pytest
 
 from tests.serve.conversation import (
@@ -245,12 +247,24 @@ def test_streams_with_different_history_do_not_share(world: World) -> None:
     assert other.read() == [said(ENDPOINT, "a|2", "b|2")]
 
 
-def test_closing_stops_listening(world: World) -> None:
-    """A table does not keep streams that have ended."""
-    talk = DeltaConversation(world)
-    talk.ask(CLUSTER)
-    listened = len(world.tables[CLUSTER].listeners)
-    talk.stream.close()
+def test_only_who_asked_for_it_is_woken(world: World) -> None:
+    """A change costs nothing to the streams that it does not concern."""
+    woken: list[str] = []
+    for name in ("a", "b"):
+        talk = DeltaConversation(world, wake=partial(woken.append, name))
+        talk.ask(ENDPOINT, name)
+    world.publish(resource(ENDPOINT, "b"))
 
-    assert listened == 1
-    assert len(world.tables[CLUSTER].listeners) == 0
+    assert woken == ["b"]
+
+
+def test_closing_stops_following(world: World) -> None:
+    """A table does not keep streams that have ended."""
+    woken: list[str] = []
+    talk = DeltaConversation(world, wake=partial(woken.append, "woken"))
+    talk.ask(CLUSTER)
+    world.publish(resource(CLUSTER, "a", 2))
+    talk.stream.close()
+    world.publish(resource(CLUSTER, "b"))
+
+    assert woken == ["woken"]

@@ -1,10 +1,24 @@
 """Publishing: several tables change, then each listener is woken once."""
 
+from dataclasses import dataclass
+
 import pytest
 
 from xds_server.snapshot.table import Table
 from xds_server.snapshot.view import Snapshot, Update, View
 from xds_server.xds import CLUSTER, ENDPOINT, ROUTE, Resource
+
+
+@dataclass(frozen=True)
+class Everything:
+    """An interest in whatever there is."""
+
+    def covers(self, name: str) -> bool:
+        del name
+        return True
+
+
+EVERYTHING = Everything()
 
 
 def resource(type_url: str, name: str) -> Resource:
@@ -33,7 +47,8 @@ def test_listeners_are_woken_once_when_all_tables_are_up_to_date() -> None:
     def listen() -> None:
         seen.append((len(clusters), len(endpoints)))
 
-    clusters.listeners[listen] = endpoints.listeners[listen] = None
+    for table in (clusters, endpoints):
+        table.follow(EVERYTHING, listen)
     changed = Snapshot().publish(
         [
             Update(table=clusters, applied=(resource(CLUSTER, "a"),)),
@@ -52,7 +67,7 @@ def test_nobody_is_woken_by_what_changes_nothing() -> None:
     update = Update(table=table, applied=(resource(CLUSTER, "a"),))
     snapshot.publish([update])
     woken: list[str] = []
-    table.listeners[lambda: woken.append("woken")] = None
+    table.follow(EVERYTHING, lambda: woken.append("woken"))
 
     assert snapshot.publish([update]) == ()
     assert woken == []
@@ -62,7 +77,7 @@ def test_listeners_hear_of_what_was_changed_before_an_error() -> None:
     """An error in one table does not leave the streams of another asleep."""
     clusters, endpoints = Table(CLUSTER), Table(ENDPOINT)
     woken: list[str] = []
-    clusters.listeners[lambda: woken.append("woken")] = None
+    clusters.follow(EVERYTHING, lambda: woken.append("woken"))
 
     with pytest.raises(ValueError, match="is not"):
         Snapshot().publish(

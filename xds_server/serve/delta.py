@@ -87,8 +87,7 @@ class DeltaSubstream:
         if self._is_current():
             return None
         if not self.table.remembers(self._sequence):
-            message = f"too far behind in {self.table.type_url}: reconnect"
-            raise LaggingError(message)
+            self._catch_up()
         difference = self._difference()
         if not (self._owes_something() or difference):
             self._sequence = self.table.sequence
@@ -96,6 +95,18 @@ class DeltaSubstream:
         if self.exchange.is_waiting:
             return None
         return self._respond(difference, holds_removals=holds_removals)
+
+    def _catch_up(self) -> None:
+        """Make up for removals that are forgotten.
+
+        Names that are not there are told once more. What a wildcard client holds cannot
+        be known; it says so when it comes back.
+        """
+        if self.subscription.is_wildcard:
+            message = f"too far behind in {self.table.type_url}: reconnect"
+            raise LaggingError(message)
+        names = self.subscription.names
+        self._again.update(name for name in names if self.table.get(name) is None)
 
     def _start(self, subscribe: frozenset[str], versions: Mapping[str, str]) -> None:
         """Take in the first request: *versions* are those the client says it holds."""

@@ -91,8 +91,8 @@ DELTA: Final = Variant(
 class Stream(Generic[Request]):
     """All types of one client connection.
 
-    *wake* is called whenever a table that the client follows has changed; the stream
-    listens to its tables until `close`.
+    *wake* is called whenever something that the client asked for has changed; the
+    stream follows its tables until `close`.
     """
 
     def __init__(
@@ -123,7 +123,13 @@ class Stream(Generic[Request]):
         if not request.type_url:
             message = "type_url is required on an aggregated stream"
             raise RequestError(message)
-        return self._substream(request.type_url).receive(request)
+        substream = self._substream(request.type_url)
+        before = substream.subscription
+        verdict = substream.receive(request)
+        if substream.subscription is not before:
+            substream.table.unfollow(before, self._wake)
+            substream.table.follow(substream.subscription, self._wake)
+        return verdict
 
     def next_response(self) -> Delivery | None:
         """Return the response to send now, with the newest content; None to wait.
@@ -145,9 +151,9 @@ class Stream(Generic[Request]):
         return None
 
     def close(self) -> None:
-        """Stop listening to the tables."""
+        """Stop following the tables."""
         for substream in self._substreams.values():
-            substream.table.listeners.pop(self._wake, None)
+            substream.table.unfollow(substream.subscription, self._wake)
 
     def _substream(self, type_url: str) -> Substream[Request]:
         substream = self._substreams.get(type_url)
@@ -157,7 +163,6 @@ class Stream(Generic[Request]):
             message = f"more than {MOST_TYPES} resource types on one stream"
             raise RequestError(message)
         table = self._view.table(type_url)
-        table.listeners[self._wake] = None
         self._substreams[type_url] = self._variant.open_substream(table, self._cohorts)
         last = len(_POSITIONS)
         self._substreams = dict(

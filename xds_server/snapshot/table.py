@@ -13,7 +13,7 @@ resources, and a reader that needs them is told so.
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from xds_server.snapshot.encoding import (
     DIGEST_BITS,
@@ -28,6 +28,16 @@ FEWEST_TOMBSTONES: Final = 1024
 """So many removed names are always remembered, however few resources there are."""
 
 Listener = Callable[[], None]
+
+
+class Interest(Protocol):
+    """What somebody wants to hear of; equal ones cover the same names."""
+
+    def __hash__(self) -> int: ...
+
+    def covers(self, name: str) -> bool:
+        """Does it matter what becomes of the resource called *name*?"""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +77,7 @@ class Table:
         self.type_url = type_url
         self.sequence = 0
         self.version = version_of(0)
-        self.listeners: dict[Listener, None] = {}
+        self._followers: dict[Interest, dict[Listener, None]] = {}
         self._log: OrderedDict[str, Entry] = OrderedDict()
         self._tombstones = 0
         self._horizon = 0
@@ -86,6 +96,28 @@ class Table:
         """Return the resource called *name*, if there is one."""
         entry = self._log.get(name)
         return entry.resource if entry else None
+
+    def follow(self, interest: Interest, listener: Listener) -> None:
+        """Let *listener* be called after changes that *interest* covers."""
+        self._followers.setdefault(interest, {})[listener] = None
+
+    def unfollow(self, interest: Interest, listener: Listener) -> None:
+        """Undo `follow`, if it was done."""
+        listeners = self._followers.get(interest, {})
+        listeners.pop(listener, None)
+        if not listeners:
+            self._followers.pop(interest, None)
+
+    def concerned(self, changes: Changes) -> Iterator[Listener]:
+        """Yield who must hear of *changes*.
+
+        Followers of one interest are asked once: a change costs a look-up for each
+        distinct interest, however many follow and however many names they follow.
+        """
+        names = (*changes.applied, *changes.removed)
+        for interest, listeners in self._followers.items():
+            if any(map(interest.covers, names)):
+                yield from listeners
 
     def changed_since(self, sequence: int) -> list[Entry]:
         """Return the last change of each name that changed after *sequence*, in order.

@@ -69,7 +69,7 @@ class Snapshot:
         self._is_ready = True
 
     def publish(self, updates: Iterable[Update]) -> tuple[tuple[Table, Changes], ...]:
-        """Change tables, then wake each of their listeners once.
+        """Change tables, then wake each listener that this concerns once.
 
         Returns the tables that really changed, with what changed in them.
 
@@ -86,13 +86,13 @@ class Snapshot:
                 if changes:
                     changed.append((update.table, changes))
         finally:
-            _wake(table for table, _ in changed)
+            _wake(changed)
         return tuple(changed)
 
 
-def _wake(tables: Iterable[Table]) -> None:
+def _wake(changed: Iterable[tuple[Table, Changes]]) -> None:
     listeners: dict[Listener, None] = {}
-    for table in tables:
-        listeners.update(table.listeners)
+    for table, changes in changed:
+        listeners.update(dict.fromkeys(table.concerned(changes)))
     for listener in listeners:
         listener()

@@ -9,7 +9,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from xds_server.serve.client import Connection
-from xds_server.serve.exchange import Rejection
+from xds_server.serve.quarantine import Rejection
 from xds_server.serve.response import Delivery, Head
 from xds_server.xds import SHORT_NAMES
 

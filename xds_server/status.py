@@ -48,23 +48,24 @@ def _node(client: ClientStatus) -> Json:
 
 
 def _type(status: TypeStatus) -> Json:
-    rejection = status.rejection
     return {
         "state": _state(status),
         "sentVersion": status.sent.version if status.sent else None,
         "acknowledgedVersion": status.accepted_version,
-        "rejected": rejection
-        and {
-            "version": rejection.head.version,
-            "nonce": rejection.head.nonce,
-            "resources": list(rejection.suspects),
-            "message": rejection.message,
-        },
+        "rejected": [
+            {
+                "version": rejection.head.version,
+                "nonce": rejection.head.nonce,
+                "resources": list(rejection.suspects),
+                "message": rejection.message,
+            }
+            for rejection in status.rejections
+        ],
     }
 
 
 def _state(status: TypeStatus) -> str:
-    if status.rejection is not None:
+    if status.rejections:
         return "Rejected"
     if status.is_waiting:
         return "Sent"

@@ -31,7 +31,7 @@ class TypeState(Struct):
 
     state: str
     acknowledged_version: str | None = None
-    rejected: Rejection | None = None
+    rejected: list[Rejection] = []
 
 
 class Node(Struct):
@@ -123,11 +123,9 @@ def _nodes(nodes: list[Node]) -> Table:
     table.title = f"Nodes connected: {len(nodes)}"
     for node in nodes:
         for name, state in node.types.items():
-            rejected = state.rejected
-            message = (
-                f"{', '.join(rejected.resources)}: {rejected.message}"
-                if rejected
-                else ""
+            message = "\n".join(
+                f"{', '.join(each.resources)}: {each.message}"
+                for each in state.rejected
             )
             version = (state.acknowledged_version or "-")[:_BRIEF]
             table.add_row(node.id, node.mode, name, state.state, version, message)

@@ -18,6 +18,14 @@ Routes are not warmed, so the clusters they name come first (xds_protocol, "Even
 consistency considerations").
 """
 
+FULL_STATE_TYPES: Final = frozenset({CLUSTER, LISTENER})
+"""The types whose clients want everything when they name nothing.
+
+They are also the types of which a state-of-the-world response carries everything. No
+other type has that rule, so an Envoy that comes back without interest in any assignment
+is not flooded with all of them; `*` itself works for every type.
+"""
+
 SHORT_NAMES: Final = {
     CLUSTER: "cluster",
     ENDPOINT: "endpoint",

@@ -64,15 +64,11 @@ class Interest:
 
 @dataclass(kw_only=True)
 class ClientType:
-    """What a client wants and holds of one type.
-
-    `doubted` are the names that it rejected: nothing is said of what it holds of them.
-    """
+    """What a client wants and holds of one type."""
 
     interest: Interest
     held: Content = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
-    doubted: set[str] = field(default_factory=set)
     nonce: str = ""
 
     def drop_unwanted(self) -> None:
@@ -85,9 +81,7 @@ class ClientType:
         self.nonce = response.nonce
         is_full = self.interest.type_url in FULL
         if rejects:
-            self.doubted |= bodies.keys() | (self.held.keys() if is_full else set())
             return
-        self.doubted = set() if is_full else self.doubted - bodies.keys()
         self.held = bodies if is_full else {**self.held, **bodies}
         self.drop_unwanted()
 
@@ -99,9 +93,7 @@ class ClientType:
         assert not bodies.keys() & removed
         self.nonce = response.nonce
         if rejects:
-            self.doubted |= bodies.keys() | removed
             return
-        self.doubted -= bodies.keys() | removed
         self.held |= bodies
         self.versions |= {r.name: r.version for r in response.resources}
         self.held = {n: c for n, c in self.held.items() if n not in removed}
@@ -114,7 +106,10 @@ class Account:
 
     `known` is the content that the client was sent or claimed, None where it was told
     that there is none; `touched` was published since then; `owed` was asked for;
-    `needed` is an assignment whose cluster was sent.
+    `needed` is an assignment whose cluster was sent. `about` is what the last response
+    brought news of; `suspect` was rejected together with others, `bad` by itself.
+    `may_repeat`: one full state without news is fair after a rejection, since a removal
+    that was rejected with it may be meant.
     """
 
     interest: Interest
@@ -122,42 +117,68 @@ class Account:
     touched: set[str] = field(default_factory=set)
     owed: set[str] = field(default_factory=set)
     needed: set[str] = field(default_factory=set)
+    about: set[str] = field(default_factory=set)
+    suspect: set[str] = field(default_factory=set)
+    bad: set[str] = field(default_factory=set)
     owes_answer: bool = False
     is_waiting: bool = False
+    is_unanswered: bool = False
+    may_repeat: bool = False
     nonce: str = ""
 
     def is_due(self, name: str, content: Content) -> bool:
         """May the server say something about *name* now?"""
         if not self.interest.wants(name):
             return False
-        return name in self.owed | self.touched | self.needed or self.known.get(
-            name
-        ) != content.get(name)
+        promised = self.owed | self.touched | self.needed | self.suspect
+        return name in promised or self.known.get(name) != content.get(name)
+
+    def hear_answer(self, nonce: str, *, is_error: bool) -> None:
+        """Take in what a request says of the last response."""
+        if not self.nonce or nonce != self.nonce:
+            return
+        if is_error and self.is_unanswered:
+            found = self.bad if len(self.about) == 1 else self.suspect
+            found |= self.about - self.touched
+            self.may_repeat = True
+        self.is_waiting = self.is_unanswered = False
 
     def settle(self, names: set[str], content: Content) -> None:
         """Say that the client was sent what there is of *names*."""
         self.touched -= names
         self.owed -= names
         self.needed -= names
+        self.suspect -= names
+        self.bad -= names
+        self.about = names
         self.known.update({name: content.get(name) for name in names})
         self.owes_answer = False
-        self.is_waiting = True
+        self.is_waiting = self.is_unanswered = True
 
     def forget_unwanted(self) -> None:
         wants = self.interest.wants
         self.known = {n: c for n, c in self.known.items() if wants(n)}
         self.owed = {n for n in self.owed if wants(n)}
         self.needed = {n for n in self.needed if wants(n)}
+        self.suspect = {n for n in self.suspect if wants(n)}
+        self.bad = {n for n in self.bad if wants(n)}
 
 
 class Auditor:
     """Stands beside the server: checks what leaves against what came before.
 
-    *content* is what is published, by type; *history* says what content a version was.
+    *content* is what is published, by type, and *replaced* what each name was before
+    its last change; *history* says what content a version was.
     """
 
-    def __init__(self, content: dict[str, Content], history: dict[str, bytes]) -> None:
+    def __init__(
+        self,
+        content: dict[str, Content],
+        replaced: dict[str, dict[str, bytes | None]],
+        history: dict[str, bytes],
+    ) -> None:
         self._content = content
+        self._replaced = replaced
         self._history = history
         self._introduced: set[str] = set()
         self.accounts = {
@@ -167,15 +188,17 @@ class Auditor:
 
     def hear_change(self, type_url: str, names: set[str]) -> None:
         """Hear that the resources called *names* were published."""
-        self.accounts[type_url].touched |= names
+        account = self.accounts[type_url]
+        account.touched |= names
+        account.suspect -= names
 
     def hear_sotw(self, request: DiscoveryRequest) -> None:
         """Hear a request that reaches the server."""
         account = self.accounts[request.type_url]
-        if request.response_nonce and account.nonce:
-            if request.response_nonce != account.nonce:
-                return  # rule 5
-            account.is_waiting = False
+        nonce = request.response_nonce
+        if nonce and account.nonce and nonce != account.nonce:
+            return  # rule 5
+        account.hear_answer(nonce, is_error=request.HasField("error_detail"))
         interest = account.interest
         before, was_wildcard = set(interest.names), interest.wildcard
         interest.set_all(set(request.resource_names))
@@ -190,8 +213,9 @@ class Auditor:
     def hear_delta(self, request: DeltaDiscoveryRequest) -> None:
         """Hear a request that reaches the server."""
         account = self.accounts[request.type_url]
-        if request.response_nonce and request.response_nonce == account.nonce:
-            account.is_waiting = False
+        account.hear_answer(
+            request.response_nonce, is_error=request.HasField("error_detail")
+        )
         content = self._content[request.type_url]
         subscribe = set(request.resource_names_subscribe)
         unsubscribe = set(request.resource_names_unsubscribe)
@@ -224,23 +248,40 @@ class Auditor:
         account = self._account_for(response.type_url, response.nonce)
         sent = {name_in(any_.value): any_.value for any_ in response.resources}
         if response.type_url in FULL:
-            assert sent == {
-                n: c for n, c in content.items() if account.interest.wants(n)
-            }
+            self._check_full_state(account, sent, content)
             about = {
                 n for n in content.keys() | account.known if account.interest.wants(n)
             }
-            about |= account.touched | account.owed
+            about |= account.touched | account.owed | account.suspect
+            about = {n for n in about if sent.get(n) == content.get(n)}
         else:
             assert sent == {name: content.get(name) for name in sent}
             about = set(sent)
         due = {name for name in about if account.is_due(name, content)}
         if response.type_url in FULL:
-            assert due or account.owes_answer, "a superfluous response"
+            is_fair = due or account.owes_answer or account.may_repeat
+            assert is_fair, "a superfluous response"
+            account.may_repeat = False
+            held = {n for n, c in account.known.items() if c is not None}
+            news = due & (sent.keys() | held)
+            about = due
         else:
             assert due == about != set(), "a superfluous resource"
+            news = due
         self._introduce(response.type_url, due & sent.keys())
         account.settle(about, content)
+        account.about = news
+
+    def _check_full_state(
+        self, account: Account, sent: Content, content: Content
+    ) -> None:
+        """Check that all is there, and of what was rejected what it was before."""
+        replaced = self._replaced[account.interest.type_url]
+        assert sent.keys() <= content.keys()
+        for name in filter(account.interest.wants, content):
+            if sent.get(name) != content[name]:
+                assert name in (account.bad | account.suspect) - account.touched
+                assert sent.get(name) == replaced.get(name)
 
     def see_delta(self, response: DeltaDiscoveryResponse) -> None:
         """Check a response that leaves the server."""
@@ -274,6 +315,7 @@ class Auditor:
             assert not account.owed & wanted, f"no answer to {account.owed & wanted}"
             assert not account.needed & content.keys(), "no assignment for its cluster"
             assert not account.owes_answer
+            assert not account.suspect & wanted, "the good is held hostage"
 
     def _account_for(self, type_url: str, nonce: str) -> Account:
         account = self.accounts[type_url]

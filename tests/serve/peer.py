@@ -35,11 +35,13 @@ class Peer(ABC):
         view: View,
         cohorts: Cohorts,
         content: dict[str, Content],
+        replaced: dict[str, dict[str, bytes | None]],
         history: dict[str, bytes],
     ) -> None:
         self.view = view
         self.cohorts = cohorts
         self.content = content
+        self.replaced = replaced
         self.history = history
         self.clients = {
             type_url: ClientType(interest=Interest(type_url=type_url))
@@ -104,10 +106,10 @@ class Peer(ABC):
         held = client.held
         if not can_say_missing and type_url not in FULL:
             held = {name: body for name, body in held.items() if name in expected}
-        doubted = client.doubted
+        bad = self.auditor.accounts[type_url].bad
 
-        assert {n: b for n, b in held.items() if n not in doubted} == {
-            n: b for n, b in expected.items() if n not in doubted
+        assert {n: b for n, b in held.items() if n not in bad} == {
+            n: b for n, b in expected.items() if n not in bad
         }
 
 
@@ -119,7 +121,7 @@ class SotwPeer(Peer):
             view=self.view, variant=SOTW, cohorts=self.cohorts, wake=self.wake
         )
         self.wake()
-        self.auditor = Auditor(self.content, self.history)
+        self.auditor = Auditor(self.content, self.replaced, self.history)
         self.requests = deque()
         self.responses = deque()
 
@@ -129,7 +131,6 @@ class SotwPeer(Peer):
         for type_url, client in self.clients.items():
             old, client.interest = client.interest, Interest(type_url=type_url)
             client.nonce = ""
-            client.doubted = set()
             names = old.names | ({"*"} if old.wildcard and old.has_named else set())
             if names or old.wildcard:
                 self.ask(type_url, names, version="1" if tells_versions else "")
@@ -196,7 +197,7 @@ class DeltaPeer(Peer):
             view=self.view, variant=DELTA, cohorts=self.cohorts, wake=self.wake
         )
         self.wake()
-        self.auditor = Auditor(self.content, self.history)
+        self.auditor = Auditor(self.content, self.replaced, self.history)
         self.requests = deque()
         self.responses = deque()
 
@@ -206,7 +207,6 @@ class DeltaPeer(Peer):
         for type_url, client in self.clients.items():
             old, client.interest = client.interest, Interest(type_url=type_url)
             client.nonce = ""
-            client.doubted = set()
             if not tells_versions:
                 client.held = {}
             is_legacy = type_url in FULL and not old.names

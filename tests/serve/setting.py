@@ -25,9 +25,9 @@ from tests.serve.wire import (
     open_sotw,
 )
 from xds_server.serve.client import ClientStatus, Connection
-from xds_server.serve.exchange import Rejection
 from xds_server.serve.grpc_server import XdsServer
 from xds_server.serve.node import Node
+from xds_server.serve.quarantine import Rejection
 from xds_server.serve.response import Delivery, Head
 from xds_server.xds import CLUSTER, ENDPOINT, Resource
 

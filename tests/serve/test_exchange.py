@@ -20,7 +20,8 @@ def table() -> Table:
 def send(exchange: Exchange, *names: str) -> str:
     """Send a response with *names*; return its nonce."""
     nonce = exchange.next_nonce
-    exchange.send(Head(type_url=CLUSTER, version="1", nonce=nonce, names=names))
+    head = Head(type_url=CLUSTER, version="1", nonce=nonce, names=names)
+    exchange.send(head, about=names)
     return nonce
 
 
@@ -42,23 +43,23 @@ def test_suspects_are_named_by_the_message(
     exchange = Exchange(table)
     exchange.hear(send(exchange, *names), message)
 
-    assert exchange.rejection
-    assert exchange.rejection.suspects == suspects
+    (rejection,) = exchange.rejections
+    assert rejection.suspects == suspects
 
 
 def test_a_late_answer_counts(table: Table) -> None:
     """Giving up is a rejection until the client accepts after all."""
     exchange = Exchange(table)
     nonce = send(exchange, "c4")
-    gave_up = exchange.give_up("no answer in 30 s")
-    rejection = exchange.rejection
+    rejection = exchange.give_up("no answer in 30 s")
+    was_told = exchange.rejections
     verdict = exchange.hear(nonce, None)
 
-    assert gave_up
     assert rejection
     assert rejection.message == "no answer in 30 s"
+    assert was_told == (rejection,)
     assert verdict is Verdict.ACK
-    assert exchange.rejection is None
+    assert exchange.rejections == ()
     assert exchange.accepted_version == "1"
 
 
@@ -66,8 +67,8 @@ def test_nobody_gives_up_on_what_was_answered(table: Table) -> None:
     exchange = Exchange(table)
     exchange.hear(send(exchange, "c4"), None)
 
-    assert not exchange.give_up("no answer in 30 s")
-    assert exchange.rejection is None
+    assert exchange.give_up("no answer in 30 s") is None
+    assert exchange.rejections == ()
 
 
 def test_a_second_request_with_the_same_nonce_is_not_a_second_answer(
@@ -79,5 +80,6 @@ def test_a_second_request_with_the_same_nonce_is_not_a_second_answer(
     exchange.hear(nonce, "bad")
 
     assert exchange.hear(nonce, None) is Verdict.SILENT
-    assert exchange.rejection
+    assert exchange.hear(nonce, "worse") is Verdict.SILENT
+    assert [each.message for each in exchange.rejections] == ["bad"]
     assert exchange.accepted_version is None

@@ -39,6 +39,7 @@ class AdsMachine(RuleBasedStateMachine):
         super().__init__()
         self.tables = {type_url: Table(type_url) for type_url in TYPES}
         self.content: dict[str, Content] = {type_url: {} for type_url in TYPES}
+        self.replaced: dict[str, dict[str, bytes | None]] = {t: {} for t in TYPES}
         self.snapshot = Snapshot()
         self.view = View(self.tables.values())
         self.cohorts = Cohorts()
@@ -64,6 +65,7 @@ class AdsMachine(RuleBasedStateMachine):
                 for name in applied | deleted
                 if before.get(name) != content.get(name)
             }
+            self.replaced[type_url] |= {name: before.get(name) for name in touched}
             for peer in self.peers:
                 peer.auditor.hear_change(type_url, touched)
             resources = (
@@ -109,7 +111,7 @@ class SotwMachine(AdsMachine):
     def __init__(self) -> None:
         super().__init__()
         self.sotw = [
-            SotwPeer(self.view, self.cohorts, self.content, self.history)
+            SotwPeer(self.view, self.cohorts, self.content, self.replaced, self.history)
             for _ in range(2)
         ]
         self.peers = (self.sotw[0], self.sotw[1])
@@ -129,7 +131,9 @@ class DeltaMachine(AdsMachine):
     def __init__(self) -> None:
         super().__init__()
         self.delta = [
-            DeltaPeer(self.view, self.cohorts, self.content, self.history)
+            DeltaPeer(
+                self.view, self.cohorts, self.content, self.replaced, self.history
+            )
             for _ in range(2)
         ]
         self.peers = (self.delta[0], self.delta[1])

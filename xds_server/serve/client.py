@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from xds_server.serve.exchange import Exchange, Rejection
+from xds_server.serve.exchange import Exchange
 from xds_server.serve.node import Node
+from xds_server.serve.quarantine import Rejection
 from xds_server.serve.response import Delivery, Head, Mode
 from xds_server.serve.subscription import Subscription
 
@@ -28,8 +29,8 @@ class Connection:
 class TypeStatus:
     """What one client holds of one resource type.
 
-    `accepted_version` is the last one that it acknowledged. `rejection` is the last
-    response that it did not accept, until it accepts a later one.
+    `accepted_version` is the last one that it acknowledged. `rejections` are what it
+    did not accept and has not accepted since.
     """
 
     type_url: str
@@ -38,7 +39,7 @@ class TypeStatus:
     sent: Head | None
     is_waiting: bool
     accepted_version: str | None
-    rejection: Rejection | None
+    rejections: tuple[Rejection, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,5 +98,5 @@ def type_status(type_url: str, followed: FollowedType) -> TypeStatus:
         sent=exchange.sent,
         is_waiting=exchange.is_waiting,
         accepted_version=exchange.accepted_version,
-        rejection=exchange.rejection,
+        rejections=exchange.rejections,
     )

@@ -51,9 +51,9 @@ class Memo(Generic[T]):
 class Difference:
     """What changed for a subscription since some sequence."""
 
-    changed: tuple[EncodedResource, ...]
-    changed_names: tuple[str, ...]
-    removed: tuple[str, ...]
+    changed: tuple[EncodedResource, ...] = ()
+    changed_names: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.changed or self.removed)

@@ -12,7 +12,14 @@ from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest
 from xds_server.serve.cohort import Cohorts, Difference
 from xds_server.serve.ending import LaggingError
 from xds_server.serve.exchange import Exchange, Verdict
-from xds_server.serve.response import Cause, Delivery, Mode, Response, encode_delta
+from xds_server.serve.response import (
+    Cause,
+    Delivery,
+    Mode,
+    Response,
+    cause_of,
+    encode_delta,
+)
 from xds_server.serve.subscription import WILDCARD, Subscription
 from xds_server.snapshot.encoding import EncodedResource
 from xds_server.snapshot.table import Table
@@ -35,6 +42,7 @@ class DeltaSubstream:
         self.subscription = Subscription()
         self.is_asked = False
         self._cohorts = cohorts
+        self._cause = Cause.REQUEST
         self._has_started = False
         self._sequence = 0
         self._again: set[str] = set()
@@ -57,6 +65,7 @@ class DeltaSubstream:
             self._change(subscribe, frozenset(request.resource_names_unsubscribe))
         else:
             self._start(subscribe, request.initial_resource_versions)
+        self.exchange.quarantine.retain(self.subscription.covers)
         return verdict
 
     def resend(self, names: Collection[str]) -> None:
@@ -74,7 +83,7 @@ class DeltaSubstream:
         """Does the client lack something, be it on its way or not?"""
         if self._is_current():
             return False
-        return self._owes_something() or bool(self._difference())
+        return self._is_due(self._difference())
 
     def respond(self, *, holds_removals: bool = False) -> Delivery | None:
         """Return the next response, if one is due and none waits for its answer.
@@ -89,11 +98,14 @@ class DeltaSubstream:
         if not self.table.remembers(self._sequence):
             self._catch_up()
         difference = self._difference()
-        if not (self._owes_something() or difference):
+        if not self._is_due(difference):
             self._sequence = self.table.sequence
             return None
         if self.exchange.is_waiting:
             return None
+        rejected = self.exchange.quarantine.next_group()
+        self._again.update(rejected)
+        self._cause = cause_of(is_asked=self.is_asked, is_again=bool(rejected))
         return self._respond(difference, holds_removals=holds_removals)
 
     def _catch_up(self) -> None:
@@ -175,10 +187,18 @@ class DeltaSubstream:
         self.is_asked = (self.is_asked or is_asking) and self._owes_something()
 
     def _is_current(self) -> bool:
-        return self._sequence == self.table.sequence and not self._owes_something()
+        return (
+            self._sequence == self.table.sequence
+            and not self._owes_something()
+            and not self.exchange.quarantine.is_searching
+        )
 
     def _owes_something(self) -> bool:
         return bool(self._owes_answer or self._again or self._held_back)
+
+    def _is_due(self, difference: Difference) -> bool:
+        is_searching = self.exchange.quarantine.is_searching
+        return self._owes_something() or is_searching or bool(difference)
 
     def _difference(self) -> Difference:
         return self._cohorts.difference(self.table, self._sequence, self.subscription)
@@ -194,15 +214,15 @@ class DeltaSubstream:
         response = None
         if difference.changed or again or removed or self._owes_answer:
             response = self._encode(difference, again, removed)
-        cause = Cause.REQUEST if self.is_asked else Cause.CHANGE
         self._sequence = self.table.sequence
         self._again = set()
         self._held_back = gone if holds_removals else set()
         self._owes_answer = self.is_asked = False
         if response is None:
             return None
-        self.exchange.send(response.head)
-        return Delivery(response=response, changed=response.head.names, cause=cause)
+        head = response.head
+        self.exchange.send(head, about=(*head.names, *head.removed))
+        return Delivery(response=response, changed=head.names, cause=self._cause)
 
     def _encode(
         self,

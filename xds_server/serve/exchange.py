@@ -6,10 +6,10 @@ is decided elsewhere.
 """
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from xds_server.serve.quarantine import Quarantine, Rejection
 from xds_server.serve.response import Head
 from xds_server.snapshot.table import Table
 
@@ -27,30 +27,29 @@ class Verdict(StrEnum):
     """It was sent before the newest response arrived."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rejection:
-    """A response that the client did not accept, and why.
-
-    `suspects` are the resources that it is about, as far as that can be told.
-    """
-
-    head: Head
-    message: str
-    suspects: tuple[str, ...]
-
-
 class Exchange:
     """The responses of one sub-stream. At most one of them waits for its answer."""
 
     def __init__(self, table: Table) -> None:
         self.sent: Head | None = None
         self.accepted_version: str | None = None
-        self.rejection: Rejection | None = None
+        self.newest_rejection: Rejection | None = None
+        self.quarantine = Quarantine(table)
         self.is_waiting = False
         self._is_overdue = False
         self._table = table
         self._sequence = -1
         self._repetition = 0
+        self._about: tuple[str, ...] = ()
+        self._unexplained: Rejection | None = None  # for want of a name, or an answer
+
+    @property
+    def rejections(self) -> tuple[Rejection, ...]:
+        """What the client has rejected and not accepted since, oldest first."""
+        found = dict.fromkeys(self.quarantine.rejections.values())
+        if self._unexplained is not None:
+            found[self._unexplained] = None
+        return tuple(found)
 
     @property
     def next_nonce(self) -> str:
@@ -64,12 +63,17 @@ class Exchange:
             return f"{sequence:x}"
         return f"{sequence:x}.{self._repetition + 1}"
 
-    def send(self, head: Head) -> None:
-        """Say that the response with `next_nonce` leaves now."""
+    def send(self, head: Head, about: tuple[str, ...]) -> None:
+        """Say that the response with `next_nonce` leaves now.
+
+        It brings news *about* these names; the rest of it the client holds already.
+        """
         repeats = self._sequence == self._table.sequence
         self._repetition = self._repetition + 1 if repeats else 0
         self._sequence = self._table.sequence
         self.sent = head
+        self._about = about
+        self.quarantine.pass_by(about)
         self.is_waiting = True
         self._is_overdue = False
 
@@ -87,32 +91,38 @@ class Exchange:
         is_expected = self.is_waiting or self._is_overdue
         self.is_waiting = self._is_overdue = False
         if error is not None:
+            if not is_expected:
+                return Verdict.SILENT
             self._reject(self.sent, error)
             return Verdict.NACK
         if not is_expected:
             return Verdict.SILENT
-        self.rejection = None
+        self.quarantine.accept(self._about)
+        if not self.quarantine.is_searching:
+            self._unexplained = None
         self.accepted_version = self.sent.version
         return Verdict.ACK
 
-    def give_up(self, message: str) -> bool:
-        """Stop waiting for an answer, for the reason *message*; was there one to come?
+    def give_up(self, message: str) -> Rejection | None:
+        """Stop waiting for an answer, for the reason *message*; None if none is due.
 
         An Envoy may hold an answer back until the next response releases it (measured
         on 1.40 with a cluster that fails while it warms), so waiting for ever would
         keep the remedy from it. The answer still counts if it comes after all.
         """
         if self.sent is None or not self.is_waiting:
-            return False
+            return None
         self.is_waiting = False
         self._is_overdue = True
-        self._reject(self.sent, message)
-        return True
+        self._unexplained = Rejection(head=self.sent, message=message, suspects=())
+        return self._unexplained
 
     def _reject(self, head: Head, message: str) -> None:
-        self.rejection = Rejection(
-            head=head, message=message, suspects=self._suspects(head, message)
-        )
+        suspects = self._suspects(head, message)
+        rejection = Rejection(head=head, message=message, suspects=suspects)
+        self.quarantine.reject(rejection, self._about, self._sequence)
+        self._unexplained = None if suspects else rejection
+        self.newest_rejection = rejection
 
     def _suspects(self, head: Head, message: str) -> tuple[str, ...]:
         """Return the resources that *message* names, or the only one there was.
@@ -127,6 +137,4 @@ class Exchange:
             for word in words
             if word in sent or self._table.get(word) is not None
         }
-        if not named and len(head.names) == 1:
-            return head.names
-        return tuple(named)
+        return tuple(named) if named or len(self._about) > 1 else self._about

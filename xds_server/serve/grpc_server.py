@@ -1,13 +1,12 @@
 """The gRPC shell: listens, tells calls apart, and turns endings into gRPC statuses.
 
-In: connections of Envoys and other xDS clients. Out: ADS in both variants, and LRS.
+In: connections of Envoys and other xDS clients. Out: the discovery services in both
+variants, and LRS.
 Messages pass as bytes: requests are decoded by upb, responses are joined encodings.
 """
 
 import asyncio
-import os
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -22,7 +21,7 @@ from envoy.service.discovery.v3.discovery_pb2 import (
 )
 from envoy.service.load_stats.v3.lrs_pb2 import LoadStatsRequest
 
-from xds_server.serve.address import split_address
+from xds_server.serve.binding import bind
 from xds_server.serve.client import ClientStatus, Connection, Observer
 from xds_server.serve.cohort import Cohorts
 from xds_server.serve.ending import (
@@ -32,18 +31,28 @@ from xds_server.serve.ending import (
     StoppingError,
     StreamEndError,
 )
+from xds_server.serve.fetch import fetch
 from xds_server.serve.load_stats import (
     IgnoredReports,
     LoadReportSink,
     load_stats_response,
 )
 from xds_server.serve.node import Node, ViewDirectory, node_of
+from xds_server.serve.service import (
+    DISCOVERY_SERVICES,
+    LOAD_REPORTING_SERVICE,
+    DiscoveryService,
+)
 from xds_server.serve.session import Session, decode
 from xds_server.serve.stream import DELTA, SOTW, Variant
 from xds_server.snapshot.view import Snapshot
 
 MOST_REQUEST_BYTES: Final = 64 * 1024 * 1024
 """Longer requests end their call with RESOURCE_EXHAUSTED; responses have no limit."""
+
+MOST_STREAMS: Final = 100_000
+"""More streams than this on one connection wait: an Envoy without ADS opens one for
+every cluster."""
 
 _OPTIONS: Final = (
     ("grpc.so_reuseport", 0),  # or a second server on the same port would go unnoticed
@@ -54,6 +63,7 @@ _OPTIONS: Final = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.max_concurrent_streams", MOST_STREAMS),
 )
 
 Request = TypeVar("Request", DiscoveryRequest, DeltaDiscoveryRequest)
@@ -80,7 +90,9 @@ class Call(Protocol):
         ...
 
 
-Conversation = Callable[[asyncio.TaskGroup], Awaitable[None]]
+Conversation = Callable[
+    [asyncio.TaskGroup, AsyncIterator[bytes], Call], Awaitable[None]
+]
 
 
 class XdsServer:
@@ -131,7 +143,7 @@ class XdsServer:
         """
         server = grpc.aio.server(options=_OPTIONS)
         server.add_generic_rpc_handlers(self._services())
-        bound = _bind(server, address)
+        bound = bind(server, address)
         self._stopping.clear()
         await server.start()
         try:
@@ -141,69 +153,81 @@ class XdsServer:
             await server.stop(grace.total_seconds())
 
     def _services(self) -> tuple[grpc.GenericRpcHandler, ...]:
-        discovery = {
-            "StreamAggregatedResources": self._stream_aggregated_resources,
-            "DeltaAggregatedResources": self._delta_aggregated_resources,
-        }
-        load_stats = {"StreamLoadStats": self._stream_load_stats}
+        load_stats = {"StreamLoadStats": self._streaming(self._collect_reports)}
         return (
-            _service(
-                "envoy.service.discovery.v3.AggregatedDiscoveryService", discovery
+            *map(self._discovery_service, DISCOVERY_SERVICES),
+            grpc.method_handlers_generic_handler(LOAD_REPORTING_SERVICE, load_stats),
+        )
+
+    def _discovery_service(self, service: DiscoveryService) -> grpc.GenericRpcHandler:
+        methods = {
+            service.sotw: self._streaming(partial(self._serve, SOTW, service.type_url)),
+            service.delta: self._streaming(
+                partial(self._serve, DELTA, service.type_url)
             ),
-            _service("envoy.service.load_stats.v3.LoadReportingService", load_stats),
+        }
+        if service.fetch and service.type_url:
+            fetch = partial(self._fetch, service.type_url)
+            methods[service.fetch] = grpc.unary_unary_rpc_method_handler(fetch)
+        return grpc.method_handlers_generic_handler(service.name, methods)
+
+    def _streaming(self, conversation: Conversation) -> grpc.RpcMethodHandler:
+        return grpc.stream_stream_rpc_method_handler(
+            partial(self._conduct, conversation)
         )
 
-    async def _stream_aggregated_resources(
-        self, messages: AsyncIterator[bytes], call: Call
+    async def _conduct(
+        self, conversation: Conversation, messages: AsyncIterator[bytes], call: Call
     ) -> None:
-        await self._conduct(
-            call, lambda tasks: self._serve(SOTW, tasks, messages, call)
-        )
-
-    async def _delta_aggregated_resources(
-        self, messages: AsyncIterator[bytes], call: Call
-    ) -> None:
-        await self._conduct(
-            call, lambda tasks: self._serve(DELTA, tasks, messages, call)
-        )
-
-    async def _stream_load_stats(
-        self, messages: AsyncIterator[bytes], call: Call
-    ) -> None:
-        await self._conduct(call, lambda _: self._collect_reports(messages, call))
-
-    async def _conduct(self, call: Call, conversation: Conversation) -> None:
         """Run *conversation* until it is over or must end; say why it must."""
         endings: list[StreamEndError] = []
         try:
             async with asyncio.TaskGroup() as tasks:
                 watch = tasks.create_task(self._watch_for_stop(), name="watch for stop")
-                if not self._snapshot.is_ready:
-                    message = "not ready: waiting for the sources to list"
-                    raise NotReadyError(message)
+                self._check_ready()
                 # A first write would do this; but if it is cancelled half done, gRPC
                 # does it again to end the call, and fails.
                 await call.send_initial_metadata(())
-                await conversation(tasks)
+                await conversation(tasks, messages, call)
                 watch.cancel()
         except* StreamEndError as group:
             endings += [e for e in group.exceptions if isinstance(e, StreamEndError)]
         if endings:
             await call.abort(grpc.StatusCode[endings[0].status], str(endings[0]))
 
+    def _check_ready(self) -> None:
+        if not self._snapshot.is_ready:
+            message = "not ready: waiting for the sources to list"
+            raise NotReadyError(message)
+
     async def _watch_for_stop(self) -> None:
         await self._stopping.wait()
         message = "the server is stopping"
         raise StoppingError(message)
 
+    async def _fetch(self, type_url: str, message: bytes, call: Call) -> bytes:
+        """Answer a unary request (the gRPC form of REST-JSON polling)."""
+        try:
+            self._check_ready()
+            request = decode(DiscoveryRequest, message)
+            node = _identify(request.node)
+            view = self._directory.acquire(node)
+            try:
+                return fetch(view, type_url, request)
+            finally:
+                self._directory.release(node)
+        except StreamEndError as error:
+            await call.abort(grpc.StatusCode[error.status], str(error))
+
     async def _serve(
         self,
         variant: Variant[Request],
+        type_url: str | None,
         tasks: asyncio.TaskGroup,
         messages: AsyncIterator[bytes],
         call: Call,
     ) -> None:
-        """Run one ADS stream."""
+        """Run one stream of all types, or of *type_url* alone."""
         message = await anext(messages, None)
         if message is None:
             return
@@ -215,6 +239,7 @@ class XdsServer:
         session: Session[Request] = Session(
             connection=connection,
             variant=variant,
+            type_url=type_url,
             view=self._directory.acquire(node),
             cohorts=self._cohorts,
             observers=self._observers,
@@ -238,7 +263,7 @@ class XdsServer:
             observer.on_disconnect(session.connection)
 
     async def _collect_reports(
-        self, messages: AsyncIterator[bytes], call: Call
+        self, _: asyncio.TaskGroup, messages: AsyncIterator[bytes], call: Call
     ) -> None:
         """Run one LRS stream."""
         node: Node | None = None
@@ -264,41 +289,3 @@ def _identify(message: NodeMessage) -> Node:
         text = "the first request of a stream must carry a node with an id"
         raise RequestError(text)
     return node_of(message)
-
-
-def _service(
-    name: str,
-    methods: Mapping[str, Callable[[AsyncIterator[bytes], Call], Awaitable[None]]],
-) -> grpc.GenericRpcHandler:
-    return grpc.method_handlers_generic_handler(
-        name,
-        {
-            method: grpc.stream_stream_rpc_method_handler(behaviour)
-            for method, behaviour in methods.items()
-        },
-    )
-
-
-def _bind(server: grpc.aio.Server, address: str) -> str:
-    """Bind *server* to *address*; return the address with the port it really has."""
-    host, port = split_address(address)
-    _check_bindable(host, port, address)
-    try:
-        bound_port = server.add_insecure_port(address)
-    except RuntimeError as error:
-        text = f"cannot listen on {address}: {error}"
-        raise OSError(text) from None
-    return f"[{host}]:{bound_port}" if ":" in host else f"{host}:{bound_port}"
-
-
-def _check_bindable(host: str, port: int, address: str) -> None:
-    """Find out first why *address* cannot be bound: gRPC does not say it."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        socket.create_server((host, port), family=family).close()
-    except OSError as error:
-        # The system's own words: asyncio and socket add theirs to `strerror`.
-        is_of_system = error.errno and not isinstance(error, socket.gaierror)
-        reason = os.strerror(error.errno or 0) if is_of_system else error.strerror
-        text = f"cannot listen on {address}: {reason}"
-        raise OSError(text) from None

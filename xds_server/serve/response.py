@@ -24,10 +24,22 @@ class Mode(StrEnum):
 
 
 class Cause(StrEnum):
-    """Why a response is sent: the client asked, or what it holds has changed."""
+    """Why a response is sent.
+
+    The client asked; or what it holds has changed; or it rejected something together
+    with this, which is sent again by itself.
+    """
 
     REQUEST = "request"
     CHANGE = "change"
+    REJECTION = "rejection"
+
+
+def cause_of(*, is_asked: bool, is_again: bool) -> Cause:
+    """Return the strongest reason there is for a response."""
+    if is_asked:
+        return Cause.REQUEST
+    return Cause.REJECTION if is_again else Cause.CHANGE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

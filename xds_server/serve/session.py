@@ -1,4 +1,4 @@
-"""One ADS stream as it runs: the loops around the protocol.
+"""One discovery stream as it runs: the loops around the protocol.
 
 In: encoded requests of a call, wake-ups from tables. Out: encoded responses for the
 call, and events for observers. The protocol itself, without I/O, is in `stream`.
@@ -42,8 +42,22 @@ def decode(kind: type[Message], message: bytes) -> Message:
         raise RequestError(text) from None
 
 
+def imply_type(request: Request, type_url: str) -> None:
+    """Let *request*, to a service of one type, be about that type.
+
+    Raises:
+        RequestError: it says that it is about another one.
+    """
+    if request.type_url not in {"", type_url}:
+        text = f"type_url must be {type_url} or empty (got {request.type_url})"
+        raise RequestError(text)
+    request.type_url = type_url
+
+
 class Session(Generic[Request]):
     """Runs one stream until its client leaves or it must end.
+
+    It is about all types, or about *type_url* alone.
 
     A client that does not read keeps at most one response a type waiting: `write`
     returns when there is room, and the next response is made only then. A response that
@@ -56,6 +70,7 @@ class Session(Generic[Request]):
         *,
         connection: Connection,
         variant: Variant[Request],
+        type_url: str | None,
         view: View,
         cohorts: Cohorts,
         observers: Sequence[Observer],
@@ -64,6 +79,7 @@ class Session(Generic[Request]):
         self.connection = connection
         self._wake = asyncio.Event()
         self._request: type[Request] = variant.request
+        self._type_url = type_url
         self._stream: Stream[Request] = Stream(
             view=view, variant=variant, cohorts=cohorts, wake=self._wake.set
         )
@@ -107,6 +123,8 @@ class Session(Generic[Request]):
             self._stream.close()
 
     def _receive(self, request: Request) -> None:
+        if self._type_url is not None:
+            imply_type(request, self._type_url)
         verdict = self._stream.receive(request)
         exchange = self._stream.substreams[request.type_url].exchange
         if verdict in {Verdict.ACK, Verdict.NACK}:
@@ -114,9 +132,9 @@ class Session(Generic[Request]):
         if verdict is Verdict.ACK and exchange.sent:
             for observer in self._observers:
                 observer.on_ack(self.connection, exchange.sent)
-        elif verdict is Verdict.NACK and exchange.rejection:
+        elif verdict is Verdict.NACK and exchange.newest_rejection:
             for observer in self._observers:
-                observer.on_nack(self.connection, exchange.rejection)
+                observer.on_nack(self.connection, exchange.newest_rejection)
         self._wake.set()
 
     async def _send(self, write: Callable[[bytes], Awaitable[None]]) -> None:
@@ -149,7 +167,7 @@ class Session(Generic[Request]):
         message = f"no answer in {self._answer_timeout.total_seconds():g} s"
         for type_url in due:
             del self._deadlines[type_url]
-            exchange = self._stream.substreams[type_url].exchange
-            if exchange.give_up(message) and exchange.rejection:
+            rejection = self._stream.substreams[type_url].exchange.give_up(message)
+            if rejection is not None:
                 for observer in self._observers:
-                    observer.on_nack(self.connection, exchange.rejection)
+                    observer.on_nack(self.connection, rejection)

@@ -5,16 +5,31 @@ and the next response when one is due. Listeners and clusters come as a full sta
 other types only as what changed or was newly asked for.
 """
 
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Hashable,
+    Iterator,
+    Sequence,
+    Set as AbstractSet,
+)
 
 from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest
 
 from xds_server.serve.cohort import Cohorts, Difference
 from xds_server.serve.exchange import Exchange, Verdict
-from xds_server.serve.response import Cause, Delivery, Mode, Response, encode_sotw
-from xds_server.serve.subscription import FULL_STATE_TYPES, Subscription
+from xds_server.serve.response import (
+    Cause,
+    Delivery,
+    Mode,
+    Response,
+    cause_of,
+    encode_sotw,
+)
+from xds_server.serve.subscription import Subscription
 from xds_server.snapshot.encoding import EncodedResource
 from xds_server.snapshot.table import Table
+from xds_server.xds import FULL_STATE_TYPES
 
 
 class SotwSubstream:
@@ -32,6 +47,7 @@ class SotwSubstream:
         self.is_asked = False
         self._cohorts = cohorts
         self._is_full_state = table.type_url in FULL_STATE_TYPES
+        self._cause = Cause.REQUEST
         self._has_started = False
         self._sequence = 0
         self._again: set[str] = set()
@@ -49,6 +65,7 @@ class SotwSubstream:
         verdict = self.exchange.hear(request.response_nonce, error)
         if verdict is not Verdict.STALE:
             self._subscribe(frozenset(request.resource_names))
+            self.exchange.quarantine.retain(self.subscription.covers)
         return verdict
 
     def resend(self, names: Collection[str]) -> None:
@@ -65,8 +82,9 @@ class SotwSubstream:
         if self._is_current():
             return False
         if self._is_full_state:
-            return self._owes_something() or bool(self._difference())
-        return bool(self._pending(self._difference()))
+            return self._is_due(self._difference())
+        is_searching = self.exchange.quarantine.is_searching
+        return is_searching or bool(self._pending(self._difference()))
 
     def respond(self, *, holds_removals: bool = False) -> Delivery | None:
         """Return the next response, if one is due and none waits for its answer.
@@ -76,11 +94,14 @@ class SotwSubstream:
         if self._is_current():
             return None
         difference = self._difference()
-        if not (self._owes_something() or difference):
+        if not self._is_due(difference):
             self._sequence = self.table.sequence
             return None
         if self.exchange.is_waiting:
             return None
+        rejected = self.exchange.quarantine.next_group()
+        self._again.update(rejected)
+        self._cause = cause_of(is_asked=self.is_asked, is_again=bool(rejected))
         if self._is_full_state:
             return self._respond_in_full(difference, holds_removals=holds_removals)
         return self._respond_in_part(difference)
@@ -114,10 +135,18 @@ class SotwSubstream:
             self._again.update(resource.name for resource in self.table)
 
     def _is_current(self) -> bool:
-        return self._sequence == self.table.sequence and not self._owes_something()
+        return (
+            self._sequence == self.table.sequence
+            and not self._owes_something()
+            and not self.exchange.quarantine.is_searching
+        )
 
     def _owes_something(self) -> bool:
         return self._owes_answer or bool(self._again)
+
+    def _is_due(self, difference: Difference) -> bool:
+        is_searching = self.exchange.quarantine.is_searching
+        return self._owes_something() or is_searching or bool(difference)
 
     def _difference(self) -> Difference:
         return self._cohorts.difference(self.table, self._sequence, self.subscription)
@@ -127,12 +156,19 @@ class SotwSubstream:
     ) -> Delivery | None:
         if holds_removals and not (self._owes_something() or difference.changed):
             return None
-        response = self._encode((self.subscription,), self._subscribed)
+        withheld: AbstractSet[str] = frozenset()
+        if not self._owes_answer:  # else all of it was asked for
+            withheld = self.exchange.quarantine.withheld - self._again
+        response = self._encode(
+            (self.subscription, withheld), lambda: tuple(self._full_state(withheld))
+        )
         changed = difference.changed_names
+        removed = difference.removed
         if self._again:
-            again = {name for name in self._again if self.table.get(name)}
+            again = self._again.intersection(response.head.names)
             changed = tuple(again.union(changed))
-        return self._deliver(response, changed)
+            removed = tuple(name for name in removed if name not in self._again)
+        return self._deliver(response, changed, removed)
 
     def _respond_in_part(self, difference: Difference) -> Delivery | None:
         resources = self._pending(difference)
@@ -142,7 +178,7 @@ class SotwSubstream:
             return None
         key = (self.subscription, self._sequence, frozenset(self._again))
         response = self._encode(key, lambda: tuple(resources.values()))
-        return self._deliver(response, response.head.names)
+        return self._deliver(response, changed=response.head.names)
 
     def _pending(self, difference: Difference) -> dict[str, EncodedResource]:
         """Return what a response in part would carry."""
@@ -153,11 +189,16 @@ class SotwSubstream:
             if resource is not None
         }
 
-    def _subscribed(self) -> tuple[EncodedResource, ...]:
-        if self.subscription.is_wildcard:
-            return tuple(self.table)
-        named = (self.table.get(name) for name in self.subscription.names)
-        return tuple(resource for resource in named if resource is not None)
+    def _full_state(self, withheld: AbstractSet[str]) -> Iterator[EncodedResource]:
+        """Yield all that is wanted; of what is *withheld* the content before, if any.
+
+        Left out, it would be deleted.
+        """
+        for resource in self.subscription.select(self.table):
+            if resource.name not in withheld:
+                yield resource
+            elif before := self.table.before(resource.name):
+                yield before
 
     def _encode(
         self, key: Hashable, resources: Callable[[], Sequence[EncodedResource]]
@@ -169,11 +210,15 @@ class SotwSubstream:
             lambda: encode_sotw(table.type_url, table.version, nonce, resources()),
         )
 
-    def _deliver(self, response: Response, changed: tuple[str, ...]) -> Delivery:
-        cause = Cause.REQUEST if self.is_asked else Cause.CHANGE
-        self.exchange.send(response.head)
+    def _deliver(
+        self,
+        response: Response,
+        changed: tuple[str, ...],
+        removed: tuple[str, ...] = (),
+    ) -> Delivery:
+        self.exchange.send(response.head, about=(*changed, *removed))
         self._settle()
-        return Delivery(response=response, changed=changed, cause=cause)
+        return Delivery(response=response, changed=changed, cause=self._cause)
 
     def _settle(self) -> None:
         """Say that the client holds what the table holds now, or soon will."""

@@ -5,21 +5,15 @@ is sent because of it is decided by the two protocol variants. The rules are tho
 xds_protocol, "How the client specifies what resources to return".
 """
 
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterator, Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
-from xds_server.xds import CLUSTER, LISTENER
+from xds_server.snapshot.encoding import EncodedResource
+from xds_server.snapshot.table import Table
+from xds_server.xds import FULL_STATE_TYPES
 
 WILDCARD: Final = "*"
-
-FULL_STATE_TYPES: Final = frozenset({CLUSTER, LISTENER})
-"""The types whose clients want everything when they name nothing.
-
-They are also the types of which a state-of-the-world response carries everything. No
-other type has that rule, so an Envoy that comes back without interest in any assignment
-is not flooded with all of them; `*` itself works for every type.
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, weakref_slot=True)
@@ -39,6 +33,16 @@ class Subscription:
     def covers(self, name: str) -> bool:
         """Does the client want the resource called *name*?"""
         return self.is_wildcard or name in self.names
+
+    def select(self, table: Table) -> Iterator[EncodedResource]:
+        """Yield all of *table* that the client wants."""
+        if self.is_wildcard:
+            yield from table
+            return
+        for name in self.names:
+            resource = table.get(name)
+            if resource is not None:
+                yield resource
 
     @classmethod
     def first(cls, type_url: str, names: AbstractSet[str]) -> "Subscription":

@@ -22,7 +22,7 @@ from xds_server.snapshot.encoding import (
     encode,
     version_of,
 )
-from xds_server.xds import Resource
+from xds_server.xds import FULL_STATE_TYPES, Resource
 
 FEWEST_TOMBSTONES: Final = 1024
 """So many removed names are always remembered, however few resources there are."""
@@ -55,6 +55,7 @@ class Changes:
 class Entry:
     """The last change of one name; a tombstone where `resource` is None.
 
+    `before` is the content that this change replaced, where the table keeps it.
     A reader that stopped before sequence `first` never saw the name: whoever is not
     told of a tombstone by this has not missed anything.
     """
@@ -63,6 +64,7 @@ class Entry:
     sequence: int
     first: int
     resource: EncodedResource | None
+    before: EncodedResource | None = None
 
 
 class Table:
@@ -74,10 +76,17 @@ class Table:
     """
 
     def __init__(self, type_url: str) -> None:
+        """Start empty.
+
+        The content before the last change is kept for the types of which a
+        state-of-the-world response must be complete: a client that rejects the new
+        content is sent the old.
+        """
         self.type_url = type_url
         self.sequence = 0
         self.version = version_of(0)
         self._followers: dict[Interest, dict[Listener, None]] = {}
+        self._keeps_content = type_url in FULL_STATE_TYPES
         self._log: OrderedDict[str, Entry] = OrderedDict()
         self._tombstones = 0
         self._horizon = 0
@@ -96,6 +105,19 @@ class Table:
         """Return the resource called *name*, if there is one."""
         entry = self._log.get(name)
         return entry.resource if entry else None
+
+    def before(self, name: str) -> EncodedResource | None:
+        """Return what *name* was before its last change; None where it was not there.
+
+        Only tables of FULL_STATE_TYPES know.
+        """
+        entry = self._log.get(name)
+        return entry.before if entry else None
+
+    def has_changed(self, name: str, sequence: int) -> bool:
+        """Did *name* change after *sequence*?"""
+        entry = self._log.get(name)
+        return entry is not None and entry.sequence > sequence
 
     def follow(self, interest: Interest, listener: Listener) -> None:
         """Let *listener* be called after changes that *interest* covers."""
@@ -190,6 +212,7 @@ class Table:
                 sequence=sequence,
                 first=old.first if old else sequence,
                 resource=encode(resource, digest),
+                before=old.resource if old and self._keeps_content else None,
             )
         )
         return True

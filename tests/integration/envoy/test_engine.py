@@ -31,8 +31,8 @@ from xds_server.lab.scenario import free_port
 from xds_server.lab.traffic import Request, Target, send
 from xds_server.mesh.model import Protocol
 from xds_server.serve.client import Connection
-from xds_server.serve.exchange import Rejection
 from xds_server.serve.grpc_server import XdsServer
+from xds_server.serve.quarantine import Rejection
 from xds_server.serve.response import Delivery, Head
 from xds_server.xds import CLUSTER, ENDPOINT, LISTENER, ROUTE, Resource
 

@@ -121,6 +121,27 @@ def test_rule_34_in_sotw_a_full_state_that_only_removes_comes_last(
     assert talk.read() == [said(ROUTE, "a|2"), said(CLUSTER)]
 
 
+def test_rule_34_in_sotw_what_is_gone_stays_until_nothing_refers_to_it(
+    world: World,
+) -> None:
+    """A full state that brings something new carries what the old routes need."""
+    talk = SotwConversation(world)
+    talk.ask(CLUSTER)
+    talk.ask(ROUTE, "a")
+    for each, names in zip(talk.read(), ((), ("a",)), strict=True):
+        talk.ask(CLUSTER if not names else ROUTE, *names, nonce=each.nonce)
+    world.tables[CLUSTER].update(applied=[resource(CLUSTER, "b")], deleted=["a"])
+    world.tables[ROUTE].update(applied=[resource(ROUTE, "a", 2)])
+    (clusters,) = talk.read()
+    talk.ask(CLUSTER, nonce=clusters.nonce)
+    (routes, *early) = talk.read()
+    talk.ask(ROUTE, "a", nonce=routes.nonce)
+
+    assert clusters == said(CLUSTER, "a|1", "b|1")
+    assert routes == said(ROUTE, "a|2")
+    assert [*early, *talk.read()] == [said(CLUSTER, "b|1")]
+
+
 def test_rule_35_changed_routes_wait_for_the_clusters_to_be_ready(
     talk: DeltaConversation, world: World
 ) -> None:

@@ -35,9 +35,10 @@ from xds_server.xds import FULL_STATE_TYPES
 class SotwSubstream:
     """The state of one type: the client is in sync with the table as of a sequence.
 
-    Exceptions to that are the names it was promised again, and a full state that it is
-    owed even if nothing changed. A client that comes back is sent everything it asks
-    for: its old version says nothing of what it asked for then.
+    Exceptions to that are the names it was promised again, the removals that were held
+    back, and a full state that it is owed even if nothing changed. A client that comes
+    back is sent everything it asks for: its old version says nothing of what it asked
+    for then.
     """
 
     def __init__(self, table: Table, cohorts: Cohorts) -> None:
@@ -51,6 +52,7 @@ class SotwSubstream:
         self._has_started = False
         self._sequence = 0
         self._again: set[str] = set()
+        self._held_back: frozenset[str] = frozenset()
         self._owes_answer = False  # a full state, even if it is empty
 
     def receive(self, request: DiscoveryRequest) -> Verdict:
@@ -89,7 +91,7 @@ class SotwSubstream:
     def respond(self, *, holds_removals: bool = False) -> Delivery | None:
         """Return the next response, if one is due and none waits for its answer.
 
-        *holds_removals* puts off a full state that differs by removals alone.
+        *holds_removals* keeps what is gone in a full state for now.
         """
         if self._is_current():
             return None
@@ -118,6 +120,7 @@ class SotwSubstream:
             return
         self.subscription = self._cohorts.share(subscription)
         self._again = {name for name in self._again if self.subscription.covers(name)}
+        self._held_back = frozenset(filter(self.subscription.covers, self._held_back))
         added = self.subscription.names - before.names
         self._again |= added
         self._owes_answer = self._owes_answer and self.subscription.is_wildcard
@@ -142,6 +145,9 @@ class SotwSubstream:
         )
 
     def _owes_something(self) -> bool:
+        return self._owes_news() or bool(self._held_back)
+
+    def _owes_news(self) -> bool:
         return self._owes_answer or bool(self._again)
 
     def _is_due(self, difference: Difference) -> bool:
@@ -154,21 +160,25 @@ class SotwSubstream:
     def _respond_in_full(
         self, difference: Difference, *, holds_removals: bool
     ) -> Delivery | None:
-        if holds_removals and not (self._owes_something() or difference.changed):
+        if holds_removals and not (self._owes_news() or difference.changed):
             return None
         withheld: AbstractSet[str] = frozenset()
         if not self._owes_answer:  # else all of it was asked for
             withheld = self.exchange.quarantine.withheld - self._again
+        removed = self._held_back.difference(difference.changed_names)
+        removed = removed.union(difference.removed) - self._again
+        held_back = removed if holds_removals else frozenset[str]()
         response = self._encode(
-            (self.subscription, withheld), lambda: tuple(self._full_state(withheld))
+            (self.subscription, withheld, held_back),
+            lambda: tuple(self._full_state(withheld, held_back)),
         )
         changed = difference.changed_names
-        removed = difference.removed
         if self._again:
             again = self._again.intersection(response.head.names)
             changed = tuple(again.union(changed))
-            removed = tuple(name for name in removed if name not in self._again)
-        return self._deliver(response, changed, removed)
+        delivery = self._deliver(response, changed, tuple(removed - held_back))
+        self._held_back = held_back
+        return delivery
 
     def _respond_in_part(self, difference: Difference) -> Delivery | None:
         resources = self._pending(difference)
@@ -189,15 +199,21 @@ class SotwSubstream:
             if resource is not None
         }
 
-    def _full_state(self, withheld: AbstractSet[str]) -> Iterator[EncodedResource]:
-        """Yield all that is wanted; of what is *withheld* the content before, if any.
+    def _full_state(
+        self, withheld: AbstractSet[str], held_back: AbstractSet[str]
+    ) -> Iterator[EncodedResource]:
+        """Yield all that is wanted.
 
-        Left out, it would be deleted.
+        What is *withheld*, and what is gone but *held_back*, is what it was before, if
+        that is known: what is left out is deleted.
         """
         for resource in self.subscription.select(self.table):
             if resource.name not in withheld:
                 yield resource
             elif before := self.table.before(resource.name):
+                yield before
+        for name in held_back:
+            if before := self.table.before(name):
                 yield before
 
     def _encode(

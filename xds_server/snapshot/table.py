@@ -55,7 +55,7 @@ class Changes:
 class Entry:
     """The last change of one name; a tombstone where `resource` is None.
 
-    `before` is the content that this change replaced, where the table keeps it.
+    `before` is the content that this change ended, where the table keeps it.
     A reader that stopped before sequence `first` never saw the name: whoever is not
     told of a tombstone by this has not missed anything.
     """
@@ -224,7 +224,13 @@ class Table:
         self._tombstones += 1
         self._count(-old.resource.digest)
         self._append(
-            Entry(name=name, sequence=sequence, first=old.first, resource=None)
+            Entry(
+                name=name,
+                sequence=sequence,
+                first=old.first,
+                resource=None,
+                before=old.resource if self._keeps_content else None,
+            )
         )
         return True
 

@@ -4,12 +4,17 @@ Nothing here does anything; it is what rooms call things.
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 CLUSTER: Final = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
 ENDPOINT: Final = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
 LISTENER: Final = "type.googleapis.com/envoy.config.listener.v3.Listener"
 ROUTE: Final = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
+
+EXTENSION: Final = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig"
+SECRET: Final = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
+VIRTUAL_HOST: Final = "type.googleapis.com/envoy.config.route.v3.VirtualHost"
 
 PUSH_ORDER: Final = (CLUSTER, ENDPOINT, LISTENER, ROUTE)
 """Make before break: what is referred to is sent before what refers to it.
@@ -40,8 +45,15 @@ class Resource:
     """One encoded resource.
 
     `body` is the serialised message of `type_url` (the value of the Any, not the Any).
+    A client may ask for it by any of its `aliases` too. It expires at clients that
+    know of `ttl`, unless they hear from the server. `version` is what clients are told;
+    whoever sets it promises that equal versions mean equal content. Else it is a hash
+    of the content.
     """
 
     type_url: str
     name: str
     body: bytes
+    aliases: tuple[str, ...] = ()
+    ttl: timedelta | None = None
+    version: str = ""

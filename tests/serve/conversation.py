@@ -14,7 +14,7 @@ from tests.serve.wire import World
 from xds_server.serve.cohort import Cohorts
 from xds_server.serve.exchange import Verdict
 from xds_server.serve.stream import DELTA, SOTW, Stream
-from xds_server.snapshot.table import Listener
+from xds_server.snapshot.followers import Listener
 from xds_server.xds import SHORT_NAMES, Resource
 
 
@@ -54,12 +54,14 @@ class SotwConversation:
         cohorts: Cohorts | None = None,
         *,
         wake: Listener = lambda: None,
+        features: frozenset[str] = frozenset(),
     ) -> None:
         self.stream: Stream[DiscoveryRequest] = Stream(
             view=world.view,
             variant=SOTW,
             cohorts=cohorts or Cohorts(),
             wake=wake,
+            features=features,
         )
 
     def ask(
@@ -106,12 +108,14 @@ class DeltaConversation:
         cohorts: Cohorts | None = None,
         *,
         wake: Listener = lambda: None,
+        features: frozenset[str] = frozenset(),
     ) -> None:
         self.stream: Stream[DeltaDiscoveryRequest] = Stream(
             view=world.view,
             variant=DELTA,
             cohorts=cohorts or Cohorts(),
             wake=wake,
+            features=features,
         )
 
     def ask(

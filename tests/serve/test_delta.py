@@ -1,15 +1,22 @@
 """One type in the delta variant, rule by rule."""
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
-from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest
+from envoy.service.discovery.v3.discovery_pb2 import (
+    DeltaDiscoveryRequest,
+    DeltaDiscoveryResponse,
+)
 
 from tests.serve.conversation import DeltaConversation, resource, said
 from tests.serve.wire import World
 from xds_server.serve import delta
 from xds_server.serve.ending import LaggingError
 from xds_server.serve.exchange import Verdict
+from xds_server.serve.response import KNOWS_TTL
 from xds_server.snapshot.table import FEWEST_TOMBSTONES
-from xds_server.xds import CLUSTER, ENDPOINT
+from xds_server.xds import CLUSTER, ENDPOINT, ROUTE, Resource
 
 
 @pytest.fixture
@@ -243,3 +250,72 @@ def test_who_named_its_resources_is_told_what_is_gone_however_late(
         world.publish(deleted=(f"n{number}",))
 
     assert talk.read() == [said(ENDPOINT, removed=("a",))]
+
+
+def test_rule_25_an_alias_is_a_name_too(talk: DeltaConversation, world: World) -> None:
+    """Whoever asks for an alias hears of the resource, under its own name."""
+    known = Resource(type_url=ROUTE, name="r", body=b"r|1", aliases=("alias",))
+    changed = replace(known, body=b"r|2")
+    world.publish(known)
+    talk.ask(ROUTE, "alias")
+    (first,) = talk.read()
+    talk.answer(ROUTE, first.nonce)
+    world.publish(changed)
+    (second,) = talk.read()
+    talk.answer(ROUTE, second.nonce)
+    world.publish(deleted=("r",))
+
+    assert first == said(ROUTE, "r|1")
+    assert second == said(ROUTE, "r|2")
+    assert talk.read() == [said(ROUTE, removed=("r",))]
+
+
+def test_rule_31_who_says_that_it_holds_all_is_known_to(world: World) -> None:
+    """A restarted server knows at once what its clients run."""
+    talk = DeltaConversation(world)
+    table = world.tables[CLUSTER]
+    talk.ask(CLUSTER, versions={each.name: each.version for each in table})
+
+    assert talk.read() == []
+    assert talk.stream.substreams[CLUSTER].exchange.accepted_version == table.version
+
+
+def test_rule_44_a_glob_stands_for_all_directly_below_its_path(world: World) -> None:
+    collection = "xdstp://authority/envoy.config.route.v3.RouteConfiguration/web"
+    one, other = f"{collection}/one?a=1&b=2", f"{collection}/deep/other?a=1&b=2"
+    world.publish(resource(ROUTE, one), resource(ROUTE, other))
+    talk = DeltaConversation(world)
+    talk.ask(ROUTE, f"{collection}/*?b=2&a=1")
+    (first,) = talk.read()
+    talk.answer(ROUTE, first.nonce)
+    world.publish(resource(ROUTE, one, 2), resource(ROUTE, other, 2))
+
+    assert first == said(ROUTE, f"{one}|1")
+    assert talk.read() == [said(ROUTE, f"{one}|2")]
+
+
+def test_rule_39_a_heartbeat_has_no_body_and_the_same_version(world: World) -> None:
+    """Only for clients that know of a time to live."""
+    ttl = timedelta(seconds=30)
+    world.publish(Resource(type_url=ROUTE, name="r", body=b"r|1", ttl=ttl))
+    messages = []
+    for features in (frozenset[str](), frozenset({KNOWS_TTL})):
+        talk = DeltaConversation(world, features=features)
+        talk.ask(ROUTE, "r")
+        first = talk.stream.next_response()
+        assert first is not None
+        talk.answer(ROUTE, first.response.head.nonce)
+        talk.stream.beat()
+        beat = talk.stream.next_response()
+        messages += [
+            DeltaDiscoveryResponse.FromString(each.response.body).resources[0]
+            for each in (first, beat)
+            if each is not None
+        ]
+    (ignorant, told, heartbeat) = messages
+
+    assert not ignorant.HasField("ttl")
+    assert told.ttl.ToTimedelta() == heartbeat.ttl.ToTimedelta() == ttl
+    assert told.HasField("resource")
+    assert not heartbeat.HasField("resource")
+    assert told.version == heartbeat.version

@@ -67,6 +67,7 @@ async def test_a_nack_is_kept_with_its_resource_until_an_ack(setting: Setting) -
     rejected = setting.only_client.types[0]
     again = await wire.receive()
     await wire.send(DeltaDiscoveryRequest(type_url=CLUSTER, response_nonce=again.nonce))
+    await setting.events.next("ack")
     setting.world.publish(cluster("b", b"2"))
     second = await wire.receive()
     await wire.send(

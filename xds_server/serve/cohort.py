@@ -97,6 +97,7 @@ def _difference(table: Table, sequence: int, subscription: Subscription) -> Diff
         entry
         for entry in table.changed_since(sequence)
         if subscription.covers(entry.name)
+        or any(map(subscription.covers, entry.aliases))
     ]
     changed = tuple(e.resource for e in entries if e.resource is not None)
     return Difference(

@@ -11,16 +11,10 @@ from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest
 
 from xds_server.serve.cohort import Cohorts, Difference
 from xds_server.serve.ending import LaggingError
-from xds_server.serve.exchange import Exchange, Verdict
-from xds_server.serve.response import (
-    Cause,
-    Delivery,
-    Mode,
-    Response,
-    cause_of,
-    encode_delta,
-)
-from xds_server.serve.subscription import WILDCARD, Subscription
+from xds_server.serve.exchange import Verdict
+from xds_server.serve.response import Delivery, Mode, Response, encode_delta
+from xds_server.serve.subscription import WILDCARD, Subscription, resolve
+from xds_server.serve.substream import Substream
 from xds_server.snapshot.encoding import EncodedResource
 from xds_server.snapshot.table import Table
 
@@ -28,26 +22,15 @@ MOST_DISTRUSTED: Final = 1000
 """So many names are remembered before a type's first request; then none is trusted."""
 
 
-class DeltaSubstream:
-    """The state of one type: the client is in sync with the table as of a sequence.
+class DeltaSubstream(Substream[DeltaDiscoveryRequest]):
+    """The state of one type."""
 
-    What it holds follows from that sequence and from its subscription; no list is kept.
-    Exceptions are the names that it is sent again (or told that they do not exist) and
-    the removals that were held back.
-    """
+    mode = Mode.DELTA
 
-    def __init__(self, table: Table, cohorts: Cohorts) -> None:
-        self.table = table
-        self.exchange = Exchange(table)
-        self.subscription = Subscription()
-        self.is_asked = False
-        self._cohorts = cohorts
-        self._cause = Cause.REQUEST
-        self._has_started = False
-        self._sequence = 0
-        self._again: set[str] = set()
-        self._held_back: set[str] = set()
-        self._owes_answer = False  # a wildcard client waits to hear if there is nothing
+    def __init__(
+        self, table: Table, cohorts: Cohorts, features: AbstractSet[str] = frozenset()
+    ) -> None:
+        super().__init__(table, cohorts, features)
         self._distrusted: set[str] | None = set()
 
     def receive(self, request: DeltaDiscoveryRequest) -> Verdict:
@@ -65,48 +48,21 @@ class DeltaSubstream:
             self._change(subscribe, frozenset(request.resource_names_unsubscribe))
         else:
             self._start(subscribe, request.initial_resource_versions)
-        self.exchange.quarantine.retain(self.subscription.covers)
+        self.exchange.quarantine.retain(self._covers)
         return verdict
 
     def resend(self, names: Collection[str]) -> None:
         """Send the resources called *names* again, of those the client asked for."""
-        if not self._has_started:
+        if self._has_started:
+            super().resend(names)
+        else:
             self._distrust(names)
-        elif self.subscription:
-            self._again.update(
-                name
-                for name in names
-                if self.subscription.covers(name) and self.table.get(name)
-            )
-
-    def is_stale(self) -> bool:
-        """Does the client lack something, be it on its way or not?"""
-        if self._is_current():
-            return False
-        return self._is_due(self._difference())
 
     def respond(self, *, holds_removals: bool = False) -> Delivery | None:
-        """Return the next response, if one is due and none waits for its answer.
-
-        *holds_removals* keeps back what is gone, but for names just asked for.
-
-        Raises:
-            LaggingError: the client must come back and say what it holds.
-        """
-        if self._is_current():
-            return None
-        if not self.table.remembers(self._sequence):
+        """Return the next response; see Substream."""
+        if not self.table.remembers(self._sequence) and not self._is_current():
             self._catch_up()
-        difference = self._difference()
-        if not self._is_due(difference):
-            self._sequence = self.table.sequence
-            return None
-        if self.exchange.is_waiting:
-            return None
-        rejected = self.exchange.quarantine.next_group()
-        self._again.update(rejected)
-        self._cause = cause_of(is_asked=self.is_asked, is_again=bool(rejected))
-        return self._respond(difference, holds_removals=holds_removals)
+        return super().respond(holds_removals=holds_removals)
 
     def _catch_up(self) -> None:
         """Make up for removals that are forgotten.
@@ -123,13 +79,13 @@ class DeltaSubstream:
     def _start(self, subscribe: frozenset[str], versions: Mapping[str, str]) -> None:
         """Take in the first request: *versions* are those the client says it holds."""
         self._has_started = True
-        self.subscription = self._cohorts.share(
-            Subscription.first(self.table.type_url, subscribe)
-        )
-        self._again = set(self.subscription.names)
+        self._resubscribe(Subscription.first(self.table.type_url, subscribe))
+        self._again = set(resolve(self.subscription.names, self.table))
         self._sequence = self.table.sequence
         if versions:
             self._promise_difference(versions)
+            if not self._again:
+                self.exchange.accepted_version = self.table.version
         elif self.subscription.is_wildcard:
             self._sequence = 0
             self._owes_answer = True
@@ -139,7 +95,7 @@ class DeltaSubstream:
     def _promise_difference(self, versions: Mapping[str, str]) -> None:
         if self.subscription.is_wildcard:
             self._again.update(resource.name for resource in self.table)
-        self._again.update(name for name in versions if self.subscription.covers(name))
+        self._again.update(name for name in versions if self._covers(name))
         if self._distrusted is None:
             return
         for name, version in versions.items():
@@ -149,7 +105,7 @@ class DeltaSubstream:
         self._again.update(
             name
             for name in self._distrusted
-            if self.subscription.covers(name) and self.table.get(name)
+            if self._covers(name) and self.table.get(name)
         )
 
     def _distrust(self, names: Collection[str]) -> None:
@@ -164,44 +120,20 @@ class DeltaSubstream:
     def _change(self, subscribe: frozenset[str], unsubscribe: frozenset[str]) -> None:
         if not subscribe and not unsubscribe:
             return
-        subscription = self._cohorts.share(
+        self._resubscribe(
             self.subscription.changed(subscribe=subscribe, unsubscribe=unsubscribe)
         )
-        self.subscription = subscription
-        self._again = {name for name in self._again if subscription.covers(name)}
-        self._held_back = {
-            name for name in self._held_back if subscription.covers(name)
-        }
-        again = set(subscribe)
-        if subscription.is_wildcard:
+        again = set(resolve(subscribe, self.table))
+        if self.subscription.is_wildcard:
             # The client may have dropped what it unsubscribed, but still wants it.
             again |= unsubscribe
         if WILDCARD in subscribe:
             again.update(resource.name for resource in self.table)
         again.discard(WILDCARD)
         self._again |= again
-        if WILDCARD in subscribe:
-            self._owes_answer = True
-        self._owes_answer = self._owes_answer and subscription.is_wildcard
+        self._owes_answer = self._owes_answer or WILDCARD in subscribe
         is_asking = bool(again) or WILDCARD in subscribe
         self.is_asked = (self.is_asked or is_asking) and self._owes_something()
-
-    def _is_current(self) -> bool:
-        return (
-            self._sequence == self.table.sequence
-            and not self._owes_something()
-            and not self.exchange.quarantine.is_searching
-        )
-
-    def _owes_something(self) -> bool:
-        return bool(self._owes_answer or self._again or self._held_back)
-
-    def _is_due(self, difference: Difference) -> bool:
-        is_searching = self.exchange.quarantine.is_searching
-        return self._owes_something() or is_searching or bool(difference)
-
-    def _difference(self) -> Difference:
-        return self._cohorts.difference(self.table, self._sequence, self.subscription)
 
     def _respond(
         self, difference: Difference, *, holds_removals: bool
@@ -214,10 +146,7 @@ class DeltaSubstream:
         response = None
         if difference.changed or again or removed or self._owes_answer:
             response = self._encode(difference, again, removed)
-        self._sequence = self.table.sequence
-        self._again = set()
-        self._held_back = gone if holds_removals else set()
-        self._owes_answer = self.is_asked = False
+        self._settle(gone if holds_removals else frozenset())
         if response is None:
             return None
         head = response.head
@@ -234,10 +163,16 @@ class DeltaSubstream:
 
         def encode() -> Response:
             resources = {resource.name: resource for resource in difference.changed}
-            resources.update({n: r for n, r in again.items() if r is not None})
+            resources.update({r.name: r for r in again.values() if r is not None})
             return encode_delta(
-                table.type_url, table.version, nonce, resources.values(), removed
+                table.type_url,
+                table.version,
+                nonce,
+                resources.values(),
+                removed,
+                tells_ttl=self._tells_ttl,
             )
 
         key = (self.subscription, self._sequence, frozenset(again), frozenset(removed))
-        return self._cohorts.responses.recall(table, (Mode.DELTA, nonce, key), encode)
+        variant = (Mode.DELTA, self._tells_ttl)
+        return self._cohorts.responses.recall(table, (variant, nonce, key), encode)

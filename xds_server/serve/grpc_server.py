@@ -234,7 +234,10 @@ class XdsServer:
         request = decode(variant.request, message)
         node = _identify(request.node)
         connection = Connection(
-            node=node, mode=variant.mode, peer=call.peer(), connected_at=self._clock()
+            node=node,
+            mode=variant.substream.mode,
+            peer=call.peer(),
+            connected_at=self._clock(),
         )
         session: Session[Request] = Session(
             connection=connection,

@@ -5,15 +5,21 @@ streams may send.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Final
 
 from envoy.service.discovery.v3.discovery_pb2 import (
     DeltaDiscoveryResponse,
     DiscoveryResponse,
 )
 
-from xds_server.snapshot.encoding import EncodedResource
+from xds_server.snapshot.encoding import (
+    EncodedResource,
+    delta_field,
+    heartbeat_fields,
+    sotw_field,
+)
 
 
 class Mode(StrEnum):
@@ -23,16 +29,21 @@ class Mode(StrEnum):
     SOTW = "sotw"
 
 
+KNOWS_TTL: Final = "xds.config.supports-resource-ttl"
+"""The client feature without which no time to live is told."""
+
+
 class Cause(StrEnum):
     """Why a response is sent.
 
     The client asked; or what it holds has changed; or it rejected something together
-    with this, which is sent again by itself.
+    with this, which is sent again by itself; or what it holds would expire.
     """
 
     REQUEST = "request"
     CHANGE = "change"
     REJECTION = "rejection"
+    HEARTBEAT = "heartbeat"
 
 
 def cause_of(*, is_asked: bool, is_again: bool) -> Cause:
@@ -78,11 +89,16 @@ class Delivery:
 
 
 def encode_sotw(
-    type_url: str, version: str, nonce: str, resources: Collection[EncodedResource]
+    type_url: str,
+    version: str,
+    nonce: str,
+    resources: Collection[EncodedResource],
+    *,
+    tells_ttl: bool = False,
 ) -> Response:
     """Return a DiscoveryResponse with *resources*."""
     rest = DiscoveryResponse(version_info=version, type_url=type_url, nonce=nonce)
-    pieces = [resource.sotw for resource in resources]
+    pieces = [sotw_field(each, tells_ttl=tells_ttl) for each in resources]
     pieces.append(rest.SerializeToString())
     head = Head(
         type_url=type_url,
@@ -99,6 +115,8 @@ def encode_delta(
     nonce: str,
     resources: Collection[EncodedResource],
     removed: Collection[str],
+    *,
+    tells_ttl: bool = False,
 ) -> Response:
     """Return a DeltaDiscoveryResponse with *resources* that says what is *removed*."""
     rest = DeltaDiscoveryResponse(
@@ -107,7 +125,7 @@ def encode_delta(
         nonce=nonce,
         removed_resources=removed,
     )
-    pieces = [resource.delta for resource in resources]
+    pieces = [delta_field(each, tells_ttl=tells_ttl) for each in resources]
     pieces.append(rest.SerializeToString())
     head = Head(
         type_url=type_url,
@@ -117,3 +135,24 @@ def encode_delta(
         removed=tuple(removed),
     )
     return Response(head=head, body=b"".join(pieces))
+
+
+def encode_heartbeat(
+    mode: Mode,
+    type_url: str,
+    version: str,
+    nonce: str,
+    resources: Collection[EncodedResource],
+) -> Response:
+    """Return a response that keeps *resources* from expiring, without their bodies."""
+    empty = (
+        encode_sotw(type_url, version, nonce, ())
+        if mode is Mode.SOTW
+        else encode_delta(type_url, version, nonce, (), ())
+    )
+    position = 0 if mode is Mode.SOTW else 1
+    fields = (heartbeat_fields(each)[position] for each in resources)
+    names = tuple(each.name for each in resources)
+    return Response(
+        head=replace(empty.head, names=names), body=b"".join((*fields, empty.body))
+    )

@@ -81,11 +81,16 @@ class Session(Generic[Request]):
         self._request: type[Request] = variant.request
         self._type_url = type_url
         self._stream: Stream[Request] = Stream(
-            view=view, variant=variant, cohorts=cohorts, wake=self._wake.set
+            view=view,
+            variant=variant,
+            cohorts=cohorts,
+            wake=self._wake.set,
+            features=connection.node.client_features,
         )
         self._observers = observers
         self._answer_timeout = answer_timeout
         self._deadlines: dict[str, float] = {}
+        self._beat_at = asyncio.get_running_loop().time()
 
     @property
     def status(self) -> ClientStatus:
@@ -155,14 +160,20 @@ class Session(Generic[Request]):
 
     async def _wait(self) -> None:
         """Wait until there may be something to send."""
-        try:
-            async with asyncio.timeout_at(min(self._deadlines.values(), default=None)):
+        interval = self._stream.heartbeat_interval
+        times = list(self._deadlines.values())
+        if interval:
+            times.append(self._beat_at + interval.total_seconds())
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(min(times, default=None)):
                 await self._wake.wait()
-        except TimeoutError:
-            self._give_up()
-
-    def _give_up(self) -> None:
         now = asyncio.get_running_loop().time()
+        self._give_up(now)
+        if interval and now >= self._beat_at + interval.total_seconds():
+            self._beat_at = now
+            self._stream.beat()
+
+    def _give_up(self, now: float) -> None:
         due = [type_url for type_url, when in self._deadlines.items() if when <= now]
         message = f"no answer in {self._answer_timeout.total_seconds():g} s"
         for type_url in due:

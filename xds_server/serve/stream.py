@@ -6,7 +6,8 @@ up are done by the gRPC shell; what one type needs is known by its sub-stream.
 
 The order is make before break (xds_protocol, "Eventual consistency considerations"):
 
-- Clusters, assignments, listeners, routes; then clusters and assignments that are gone.
+- Clusters, assignments, listeners, routes; then clusters and assignments that are gone,
+  and extensions and secrets.
 - A cluster that was sent needs its assignment again, even if that is unchanged, or it
   warms until a timeout. Here an assignment has the name of its cluster.
 - Assignments never wait: Envoy acknowledges clusters once their assignments are there.
@@ -14,9 +15,10 @@ The order is make before break (xds_protocol, "Eventual consistency consideratio
   clusters they refer to are ready; what a client asks for never waits.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set as AbstractSet
 from dataclasses import dataclass
-from typing import Final, Generic, Protocol, TypeVar
+from datetime import timedelta
+from typing import Final, Generic, TypeVar
 
 from envoy.service.discovery.v3.discovery_pb2 import (
     DeltaDiscoveryRequest,
@@ -26,18 +28,26 @@ from envoy.service.discovery.v3.discovery_pb2 import (
 from xds_server.serve.cohort import Cohorts
 from xds_server.serve.delta import DeltaSubstream
 from xds_server.serve.ending import RequestError
-from xds_server.serve.exchange import Exchange, Verdict
-from xds_server.serve.response import Delivery, Mode
+from xds_server.serve.exchange import Verdict
+from xds_server.serve.response import KNOWS_TTL, Delivery, Mode
 from xds_server.serve.sotw import SotwSubstream
-from xds_server.serve.subscription import Subscription
-from xds_server.snapshot.table import Table
+from xds_server.serve.substream import Substream
 from xds_server.snapshot.view import View
-from xds_server.xds import CLUSTER, ENDPOINT, LISTENER, PUSH_ORDER, ROUTE
+from xds_server.xds import (
+    CLUSTER,
+    ENDPOINT,
+    EXTENSION,
+    LISTENER,
+    PUSH_ORDER,
+    ROUTE,
+    SECRET,
+    VIRTUAL_HOST,
+)
 
 MOST_TYPES: Final = 64
 """More types than this on one stream are refused; xDS defines about a dozen."""
 
-_REFERRED_TO: Final = (CLUSTER, ENDPOINT)
+_REFERRED_TO: Final = (CLUSTER, ENDPOINT, EXTENSION, SECRET)
 _REFERRING: Final = (LISTENER, ROUTE)
 _POSITIONS: Final = {type_url: place for place, type_url in enumerate(PUSH_ORDER)}
 
@@ -46,46 +56,16 @@ Request = TypeVar("Request", DiscoveryRequest, DeltaDiscoveryRequest)
 Request_contra = TypeVar("Request_contra", contravariant=True)
 
 
-class Substream(Protocol[Request_contra]):
-    """What a stream needs of the state of one type, in either variant."""
-
-    table: Table
-    exchange: Exchange
-    subscription: Subscription
-    is_asked: bool
-
-    def receive(self, request: Request_contra) -> Verdict:
-        """Take in a request; return what it says of the last response."""
-        ...
-
-    def resend(self, names: tuple[str, ...]) -> None:
-        """Send the resources called *names* again, of those the client asked for."""
-        ...
-
-    def is_stale(self) -> bool:
-        """Does the client lack something?"""
-        ...
-
-    def respond(self, *, holds_removals: bool = False) -> Delivery | None:
-        """Return the next response, if one is due."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant(Generic[Request]):
     """A variant of the protocol: its requests, and the state of one type in it."""
 
-    mode: Mode
     request: type[Request]
-    open_substream: Callable[[Table, Cohorts], Substream[Request]]
+    substream: type[Substream[Request]]
 
 
-SOTW: Final = Variant(
-    mode=Mode.SOTW, request=DiscoveryRequest, open_substream=SotwSubstream
-)
-DELTA: Final = Variant(
-    mode=Mode.DELTA, request=DeltaDiscoveryRequest, open_substream=DeltaSubstream
-)
+SOTW: Final = Variant(request=DiscoveryRequest, substream=SotwSubstream)
+DELTA: Final = Variant(request=DeltaDiscoveryRequest, substream=DeltaSubstream)
 
 
 class Stream(Generic[Request]):
@@ -102,11 +82,14 @@ class Stream(Generic[Request]):
         variant: Variant[Request],
         cohorts: Cohorts,
         wake: Callable[[], None],
+        features: AbstractSet[str] = frozenset(),
     ) -> None:
         self._view = view
         self._variant: Variant[Request] = variant
         self._cohorts = cohorts
         self._wake = wake
+        self._features = features
+        self._beating: set[str] = set()
         self._substreams: dict[str, Substream[Request]] = {}
 
     @property
@@ -127,8 +110,8 @@ class Stream(Generic[Request]):
         before = substream.subscription
         verdict = substream.receive(request)
         if substream.subscription is not before:
-            substream.table.unfollow(before, self._wake)
-            substream.table.follow(substream.subscription, self._wake)
+            substream.table.followers.remove(before, self._wake)
+            substream.table.followers.add(substream.subscription, self._wake)
         return verdict
 
     def next_response(self) -> Delivery | None:
@@ -148,22 +131,49 @@ class Stream(Generic[Request]):
                 if type_url == CLUSTER and delivery.changed:
                     self._substream(ENDPOINT).resend(delivery.changed)
                 return delivery
+        return self._next_heartbeat()
+
+    @property
+    def heartbeat_interval(self) -> timedelta | None:
+        """How often to `beat`: None where nothing expires.
+
+        Two heartbeats may be lost before something does.
+        """
+        if KNOWS_TTL not in self._features:
+            return None
+        ttls = (each.table.expiring.values() for each in self._substreams.values())
+        return min((ttl / 3 for each in ttls for ttl in each), default=None)
+
+    def beat(self) -> None:
+        """Say that heartbeats are due: `next_response` returns them."""
+        self._beating = set(self._substreams)
+
+    def _next_heartbeat(self) -> Delivery | None:
+        while self._beating:
+            delivery = self._substreams[self._beating.pop()].beat()
+            if delivery is not None:
+                return delivery
         return None
 
     def close(self) -> None:
         """Stop following the tables."""
         for substream in self._substreams.values():
-            substream.table.unfollow(substream.subscription, self._wake)
+            substream.table.followers.remove(substream.subscription, self._wake)
 
     def _substream(self, type_url: str) -> Substream[Request]:
         substream = self._substreams.get(type_url)
         if substream is not None:
             return substream
+        if type_url == VIRTUAL_HOST and self._variant.substream.mode is Mode.SOTW:
+            message = "virtual hosts are served in delta alone (xds_protocol, VHDS)"
+            raise RequestError(message)
         if len(self._substreams) >= MOST_TYPES:
             message = f"more than {MOST_TYPES} resource types on one stream"
             raise RequestError(message)
         table = self._view.table(type_url)
-        self._substreams[type_url] = self._variant.open_substream(table, self._cohorts)
+        self._substreams[type_url] = self._variant.substream(
+            table, self._cohorts, self._features
+        )
         last = len(_POSITIONS)
         self._substreams = dict(
             sorted(

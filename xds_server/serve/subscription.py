@@ -9,11 +9,30 @@ from collections.abc import Iterator, Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
+from xds_server.serve.xdstp import canonical, glob_of, is_glob
 from xds_server.snapshot.encoding import EncodedResource
 from xds_server.snapshot.table import Table
 from xds_server.xds import FULL_STATE_TYPES
 
 WILDCARD: Final = "*"
+
+
+def resolve(names: AbstractSet[str], table: Table) -> AbstractSet[str]:
+    """Return *names* with each glob that has members replaced by these."""
+    globs = {name: False for name in names if is_glob(name)}
+    if not globs:
+        return names
+    members = set()
+    for resource in table:
+        glob = glob_of(resource.name)
+        if glob in globs:
+            globs[glob] = True
+            members.add(resource.name)
+    return members.union(name for name in names if not globs.get(name))
+
+
+def _named(names: AbstractSet[str]) -> frozenset[str]:
+    return frozenset(map(canonical, names - {WILDCARD}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, weakref_slot=True)
@@ -32,32 +51,34 @@ class Subscription:
 
     def covers(self, name: str) -> bool:
         """Does the client want the resource called *name*?"""
-        return self.is_wildcard or name in self.names
+        if self.is_wildcard or name in self.names:
+            return True
+        return glob_of(name) in self.names
 
     def select(self, table: Table) -> Iterator[EncodedResource]:
         """Yield all of *table* that the client wants."""
         if self.is_wildcard:
             yield from table
             return
-        for name in self.names:
-            resource = table.get(name)
-            if resource is not None:
-                yield resource
+        found = {
+            each.name: each
+            for each in map(table.get, resolve(self.names, table))
+            if each is not None
+        }
+        yield from found.values()
 
     @classmethod
     def first(cls, type_url: str, names: AbstractSet[str]) -> "Subscription":
         """Return what the first request of a type on a stream asks for."""
         if not names and type_url in FULL_STATE_TYPES:
             return cls(is_wildcard=True, is_legacy=True)
-        return cls(names=frozenset(names - {WILDCARD}), is_wildcard=WILDCARD in names)
+        return cls(names=_named(names), is_wildcard=WILDCARD in names)
 
     def replaced(self, names: AbstractSet[str]) -> "Subscription":
         """Return what a later state-of-the-world request asks for: *names* is all."""
         if self.is_legacy and not names:
             return self
-        return Subscription(
-            names=frozenset(names - {WILDCARD}), is_wildcard=WILDCARD in names
-        )
+        return Subscription(names=_named(names), is_wildcard=WILDCARD in names)
 
     def changed(
         self, *, subscribe: AbstractSet[str], unsubscribe: AbstractSet[str]
@@ -68,9 +89,9 @@ class Subscription:
         """
         if not subscribe and not unsubscribe:
             return self
-        names = (self.names - unsubscribe) | subscribe
+        names = (self.names - _named(unsubscribe)) | _named(subscribe)
         keeps = self.is_wildcard and WILDCARD not in unsubscribe
         return Subscription(
-            names=frozenset(names - {WILDCARD}),
+            names=names,
             is_wildcard=keeps or WILDCARD in subscribe,
         )

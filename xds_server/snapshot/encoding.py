@@ -6,6 +6,7 @@ Which resources go into which response is decided by who serves.
 
 import hashlib
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 from envoy.service.discovery.v3.discovery_pb2 import (
@@ -28,10 +29,13 @@ class EncodedResource:
 
     `sotw` and `delta` are whole encoded fields (`resources`, with its tag and length)
     of a DiscoveryResponse and a DeltaDiscoveryResponse. Encoded fields may be joined in
-    any order, so joining is all that is left to do for a response.
+    any order, so joining is all that is left to do for a response. They do not tell the
+    `ttl`: few clients know of it.
     """
 
     name: str
+    aliases: tuple[str, ...]
+    ttl: timedelta | None
     digest: int
     version: str
     sotw: bytes
@@ -39,11 +43,21 @@ class EncodedResource:
 
 
 def digest_of(resource: Resource) -> int:
-    """Return the content hash: BLAKE2b over the length-prefixed name and body."""
-    name = resource.name.encode()
-    hashed = hashlib.blake2b(digest_size=DIGEST_BITS // 8)
-    hashed.update(len(name).to_bytes(_LENGTH_BYTES, "little"))
-    hashed.update(name)
+    """Return the content hash: BLAKE2b over the length-prefixed name and the body.
+
+    What few resources have, aliases and a time to live, comes between the two, under a
+    hash function of its own.
+    """
+    is_plain = not resource.aliases and resource.ttl is None
+    hashed = hashlib.blake2b(
+        digest_size=DIGEST_BITS // 8, person=b"" if is_plain else b"attributes"
+    )
+    parts = [resource.name]
+    if not is_plain:
+        parts += [str(resource.ttl), str(len(resource.aliases)), *resource.aliases]
+    for part in map(str.encode, parts):
+        hashed.update(len(part).to_bytes(_LENGTH_BYTES, "little"))
+        hashed.update(part)
     hashed.update(resource.body)
     return int.from_bytes(hashed.digest(), "big")
 
@@ -56,12 +70,58 @@ def version_of(digest: int) -> str:
 def encode(resource: Resource, digest: int) -> EncodedResource:
     """Return *resource* as bytes; *digest* is its `digest_of`."""
     body = AnyMessage(type_url=resource.type_url, value=resource.body)
-    version = version_of(digest)
-    wrapped = DeltaResource(name=resource.name, version=version, resource=body)
+    version = resource.version or version_of(digest)
+    wrapped = DeltaResource(
+        name=resource.name, version=version, resource=body, aliases=resource.aliases
+    )
     return EncodedResource(
         name=resource.name,
+        aliases=resource.aliases,
+        ttl=resource.ttl,
         digest=digest,
         version=version,
         sotw=DiscoveryResponse(resources=[body]).SerializeToString(),
         delta=DeltaDiscoveryResponse(resources=[wrapped]).SerializeToString(),
     )
+
+
+def sotw_field(resource: EncodedResource, *, tells_ttl: bool) -> bytes:
+    """Return *resource* as a field of a DiscoveryResponse.
+
+    A bare resource has no place for a time to live, so it is wrapped where the client
+    is told that (discovery.proto, Resource).
+    """
+    if not tells_ttl or resource.ttl is None:
+        return resource.sotw
+    return _wrapped_field(_with_ttl(resource))
+
+
+def delta_field(resource: EncodedResource, *, tells_ttl: bool) -> bytes:
+    """Return *resource* as a field of a DeltaDiscoveryResponse."""
+    if not tells_ttl or resource.ttl is None:
+        return resource.delta
+    return DeltaDiscoveryResponse(resources=[_with_ttl(resource)]).SerializeToString()
+
+
+def heartbeat_fields(resource: EncodedResource) -> tuple[bytes, bytes]:
+    """Return what keeps *resource* from expiring, for both variants.
+
+    It is the resource without its body: the client holds that already.
+    """
+    message = _with_ttl(resource)
+    message.ClearField("resource")
+    delta = DeltaDiscoveryResponse(resources=[message])
+    return _wrapped_field(message), delta.SerializeToString()
+
+
+def _with_ttl(resource: EncodedResource) -> DeltaResource:
+    (message,) = DeltaDiscoveryResponse.FromString(resource.delta).resources
+    if resource.ttl is not None:
+        message.ttl.FromTimedelta(resource.ttl)
+    return message
+
+
+def _wrapped_field(message: DeltaResource) -> bytes:
+    wrapped = AnyMessage()
+    wrapped.Pack(message)
+    return DiscoveryResponse(resources=[wrapped]).SerializeToString()

@@ -11,9 +11,10 @@ resources, and a reader that needs them is told so.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final, Protocol
+from datetime import timedelta
+from typing import Final
 
 from xds_server.snapshot.encoding import (
     DIGEST_BITS,
@@ -22,22 +23,11 @@ from xds_server.snapshot.encoding import (
     encode,
     version_of,
 )
+from xds_server.snapshot.followers import Followers, Listener
 from xds_server.xds import FULL_STATE_TYPES, Resource
 
 FEWEST_TOMBSTONES: Final = 1024
 """So many removed names are always remembered, however few resources there are."""
-
-Listener = Callable[[], None]
-
-
-class Interest(Protocol):
-    """What somebody wants to hear of; equal ones cover the same names."""
-
-    def __hash__(self) -> int: ...
-
-    def covers(self, name: str) -> bool:
-        """Does it matter what becomes of the resource called *name*?"""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +55,7 @@ class Entry:
     first: int
     resource: EncodedResource | None
     before: EncodedResource | None = None
+    aliases: tuple[str, ...] = ()
 
 
 class Table:
@@ -72,7 +63,7 @@ class Table:
 
     `sequence` grows with every update that changes something and means nothing outside
     this process. `version` is a hash of the content alone: equal on every replica and
-    after every restart.
+    after every restart. `expiring` are the names that have a time to live.
     """
 
     def __init__(self, type_url: str) -> None:
@@ -85,8 +76,10 @@ class Table:
         self.type_url = type_url
         self.sequence = 0
         self.version = version_of(0)
-        self._followers: dict[Interest, dict[Listener, None]] = {}
+        self.followers = Followers()
         self._keeps_content = type_url in FULL_STATE_TYPES
+        self.expiring: dict[str, timedelta] = {}
+        self._named: dict[str, str] = {}  # by alias
         self._log: OrderedDict[str, Entry] = OrderedDict()
         self._tombstones = 0
         self._horizon = 0
@@ -102,8 +95,8 @@ class Table:
                 yield entry.resource
 
     def get(self, name: str) -> EncodedResource | None:
-        """Return the resource called *name*, if there is one."""
-        entry = self._log.get(name)
+        """Return the resource called *name*, be it as an alias, if there is one."""
+        entry = self._log.get(name) or self._log.get(self._named.get(name, name))
         return entry.resource if entry else None
 
     def before(self, name: str) -> EncodedResource | None:
@@ -119,27 +112,16 @@ class Table:
         entry = self._log.get(name)
         return entry is not None and entry.sequence > sequence
 
-    def follow(self, interest: Interest, listener: Listener) -> None:
-        """Let *listener* be called after changes that *interest* covers."""
-        self._followers.setdefault(interest, {})[listener] = None
-
-    def unfollow(self, interest: Interest, listener: Listener) -> None:
-        """Undo `follow`, if it was done."""
-        listeners = self._followers.get(interest, {})
-        listeners.pop(listener, None)
-        if not listeners:
-            self._followers.pop(interest, None)
+    def names_of(self, name: str) -> tuple[str, ...]:
+        """Return *name* and its aliases."""
+        entry = self._log.get(name)
+        return (name, *entry.aliases) if entry else (name,)
 
     def concerned(self, changes: Changes) -> Iterator[Listener]:
-        """Yield who must hear of *changes*.
-
-        Followers of one interest are asked once: a change costs a look-up for each
-        distinct interest, however many follow and however many names they follow.
-        """
-        names = (*changes.applied, *changes.removed)
-        for interest, listeners in self._followers.items():
-            if any(map(interest.covers, names)):
-                yield from listeners
+        """Yield who must hear of *changes*."""
+        changed = (*changes.applied, *changes.removed)
+        names = [known for name in changed for known in self.names_of(name)]
+        return self.followers.concerned(names)
 
     def changed_since(self, sequence: int) -> list[Entry]:
         """Return the last change of each name that changed after *sequence*, in order.
@@ -206,6 +188,10 @@ class Table:
         if old and old.resource is None:
             self._tombstones -= 1
         self._count(digest - (old.resource.digest if old and old.resource else 0))
+        self._rename(resource.name, resource.aliases)
+        self.expiring.pop(resource.name, None)
+        if resource.ttl is not None:
+            self.expiring[resource.name] = resource.ttl
         self._append(
             Entry(
                 name=resource.name,
@@ -213,6 +199,7 @@ class Table:
                 first=old.first if old else sequence,
                 resource=encode(resource, digest),
                 before=old.resource if old and self._keeps_content else None,
+                aliases=resource.aliases,
             )
         )
         return True
@@ -230,9 +217,18 @@ class Table:
                 first=old.first,
                 resource=None,
                 before=old.resource if self._keeps_content else None,
+                aliases=old.aliases,
             )
         )
+        self._rename(name, ())
+        self.expiring.pop(name, None)
         return True
+
+    def _rename(self, name: str, aliases: tuple[str, ...]) -> None:
+        """Let *name* be known by *aliases*, and no more by those it had."""
+        for alias in self.names_of(name)[1:]:
+            self._named.pop(alias, None)
+        self._named.update(dict.fromkeys(aliases, name))
 
     def _append(self, entry: Entry) -> None:
         self._log[entry.name] = entry

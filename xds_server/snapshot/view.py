@@ -7,7 +7,8 @@ date before the first listener is woken, so that no stream ever sees half of a c
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from xds_server.snapshot.table import Changes, Listener, Table
+from xds_server.snapshot.followers import Listener
+from xds_server.snapshot.table import Changes, Table
 from xds_server.xds import Resource
 
 

@@ -1,0 +1,151 @@
+"""One resource type on one stream, without any I/O: what both variants have in common.
+
+In: requests, and a table that changes. Out: what a request said of the last response,
+and the next response when one is due. How requests and responses look is known by
+`delta` and `sotw`.
+
+The client is in sync with the table as of a sequence; no list of what it holds is kept.
+Exceptions are the names it was promised again, the removals that were held back, and an
+answer that it is owed even if there is nothing to tell.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Set as AbstractSet
+from typing import ClassVar, Generic, TypeVar
+
+from envoy.service.discovery.v3.discovery_pb2 import (
+    DeltaDiscoveryRequest,
+    DiscoveryRequest,
+)
+
+from xds_server.serve.cohort import Cohorts, Difference
+from xds_server.serve.exchange import Exchange, Verdict
+from xds_server.serve.response import (
+    KNOWS_TTL,
+    Cause,
+    Delivery,
+    Mode,
+    cause_of,
+    encode_heartbeat,
+)
+from xds_server.serve.subscription import Subscription
+from xds_server.snapshot.table import Table
+
+Request = TypeVar("Request", DiscoveryRequest, DeltaDiscoveryRequest)
+
+
+class Substream(ABC, Generic[Request]):
+    """The state of one type on a stream of a client with some *features*."""
+
+    mode: ClassVar[Mode]
+
+    def __init__(
+        self, table: Table, cohorts: Cohorts, features: AbstractSet[str] = frozenset()
+    ) -> None:
+        self.table = table
+        self.exchange = Exchange(table)
+        self.subscription = Subscription()
+        self.is_asked = False
+        self._cohorts = cohorts
+        self._tells_ttl = KNOWS_TTL in features
+        self._cause = Cause.REQUEST
+        self._has_started = False
+        self._sequence = 0
+        self._again: set[str] = set()
+        self._held_back: frozenset[str] = frozenset()
+        self._owes_answer = False  # even if it is empty
+
+    @abstractmethod
+    def receive(self, request: Request) -> Verdict:
+        """Take in a request of this type; return what it says of the last response."""
+
+    @abstractmethod
+    def _respond(
+        self, difference: Difference, *, holds_removals: bool
+    ) -> Delivery | None:
+        """Return what is due, if it can be told; *difference* is part of it."""
+
+    def resend(self, names: Collection[str]) -> None:
+        """Send the resources called *names* again, of those the client asked for."""
+        if self.subscription:
+            self._again.update(
+                name for name in names if self._covers(name) and self.table.get(name)
+            )
+
+    def is_stale(self) -> bool:
+        """Does the client lack something that it can be told, sent already or not?"""
+        return not self._is_current() and self._is_due(self._difference())
+
+    def respond(self, *, holds_removals: bool = False) -> Delivery | None:
+        """Return the next response, if one is due and none waits for its answer.
+
+        *holds_removals* keeps back what is gone, but for names just asked for.
+
+        Raises:
+            LaggingError: the client must come back and say what it holds.
+        """
+        if self._is_current():
+            return None
+        difference = self._difference()
+        if not self._is_due(difference):
+            self._settle()
+            return None
+        if self.exchange.is_waiting:
+            return None
+        rejected = self.exchange.quarantine.next_group()
+        self._again.update(rejected)
+        self._cause = cause_of(is_asked=self.is_asked, is_again=bool(rejected))
+        return self._respond(difference, holds_removals=holds_removals)
+
+    def beat(self) -> Delivery | None:
+        """Return what keeps resources with a time to live from expiring, if any do."""
+        if self.exchange.is_waiting or not self._tells_ttl:
+            return None
+        named = map(self.table.get, filter(self._covers, self.table.expiring))
+        resources = [each for each in named if each is not None]
+        if not resources:
+            return None
+        table, nonce = self.table, self.exchange.next_nonce
+        response = encode_heartbeat(
+            self.mode, table.type_url, table.version, nonce, resources
+        )
+        self.exchange.send(response.head, about=())
+        return Delivery(response=response, changed=(), cause=Cause.HEARTBEAT)
+
+    def _resubscribe(self, subscription: Subscription) -> None:
+        """Let the client want *subscription* from now on."""
+        self.subscription = self._cohorts.share(subscription)
+        self._again = set(filter(self._covers, self._again))
+        self._held_back = frozenset(filter(self._covers, self._held_back))
+        self._owes_answer = self._owes_answer and subscription.is_wildcard
+
+    def _covers(self, name: str) -> bool:
+        """Does the client want what is called *name*, by whatever name?"""
+        return any(map(self.subscription.covers, self.table.names_of(name)))
+
+    def _is_current(self) -> bool:
+        return (
+            self._sequence == self.table.sequence
+            and not self._owes_something()
+            and not self.exchange.quarantine.is_searching
+        )
+
+    def _is_due(self, difference: Difference) -> bool:
+        is_searching = self.exchange.quarantine.is_searching
+        return self._owes_something() or is_searching or bool(difference)
+
+    def _owes_something(self) -> bool:
+        return self._owes_news() or bool(self._held_back)
+
+    def _owes_news(self) -> bool:
+        return self._owes_answer or bool(self._again)
+
+    def _difference(self) -> Difference:
+        return self._cohorts.difference(self.table, self._sequence, self.subscription)
+
+    def _settle(self, held_back: AbstractSet[str] = frozenset()) -> None:
+        """Say that the client will hold what the table holds now, and *held_back*."""
+        self._sequence = self.table.sequence
+        self._again = set()
+        self._held_back = frozenset(held_back)
+        self._owes_answer = self.is_asked = False

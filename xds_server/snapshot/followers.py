@@ -1,0 +1,45 @@
+"""Who follows a table, by what they want to hear of.
+
+In: interests, and the names that changed. Out: the listeners that this concerns. That
+is found by asking every distinct interest once, however many follow it and however many
+names it covers: in a mesh, most clients of a kind ask for the same.
+"""
+
+from collections.abc import Callable, Collection, Iterator
+from typing import Protocol
+
+Listener = Callable[[], None]
+
+
+class Interest(Protocol):
+    """What somebody wants to hear of; equal ones cover the same names."""
+
+    def __hash__(self) -> int: ...
+
+    def covers(self, name: str) -> bool:
+        """Does it matter what becomes of the resource called *name*?"""
+        ...
+
+
+class Followers:
+    """The listeners of each interest."""
+
+    def __init__(self) -> None:
+        self._listeners: dict[Interest, dict[Listener, None]] = {}
+
+    def add(self, interest: Interest, listener: Listener) -> None:
+        """Let *listener* be called after changes that *interest* covers."""
+        self._listeners.setdefault(interest, {})[listener] = None
+
+    def remove(self, interest: Interest, listener: Listener) -> None:
+        """Undo `add`, if it was done."""
+        listeners = self._listeners.get(interest, {})
+        listeners.pop(listener, None)
+        if not listeners:
+            self._listeners.pop(interest, None)
+
+    def concerned(self, names: Collection[str]) -> Iterator[Listener]:
+        """Yield who must hear that the resources called *names* changed."""
+        for interest, listeners in self._listeners.items():
+            if any(map(interest.covers, names)):
+                yield from listeners

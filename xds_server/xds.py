@@ -13,7 +13,7 @@ LISTENER: Final = "type.googleapis.com/envoy.config.listener.v3.Listener"
 ROUTE: Final = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
 
 EXTENSION: Final = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig"
-SECRET: Final = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
+SECRET: Final = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"  # noqa: S105 - a type URL
 VIRTUAL_HOST: Final = "type.googleapis.com/envoy.config.route.v3.VirtualHost"
 
 PUSH_ORDER: Final = (CLUSTER, ENDPOINT, LISTENER, ROUTE)

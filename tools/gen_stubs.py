@@ -34,6 +34,7 @@ ROOTS = [
     "envoy.extensions.upstreams.http.v3.http_protocol_options_pb2",
     "envoy.service.discovery.v3.discovery_pb2",
     "envoy.service.load_stats.v3.lrs_pb2",
+    "envoy.service.status.v3.csds_pb2",
 ]
 OUT = Path("typings")
 

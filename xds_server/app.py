@@ -10,13 +10,17 @@ import gc
 import signal
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
+from typing import Final
 
 import structlog
 
 from xds_server.api.problem import Problem, Severity
+from xds_server.debounce import Debounce
 from xds_server.mesh.index import Changes, Index
+from xds_server.mesh.service import ServiceName
 from xds_server.observe import Journal, Metrics
 from xds_server.publish import Publisher
 from xds_server.serve.admin import AdminEndpoint
@@ -27,6 +31,12 @@ from xds_server.sources.files import FilesSource
 from xds_server.status import Json, status_of
 
 logger = structlog.get_logger(__name__)
+
+
+_QUIET: Final = timedelta(milliseconds=10)
+"""Changes that follow each other faster than this are published together."""
+_CEILING: Final = timedelta(milliseconds=100)
+"""But no change waits longer than this."""
 
 
 class StartError(Exception):
@@ -42,7 +52,9 @@ class ControlPlane:
         self._index = Index(sources=[self._source.name])
         self._snapshot = Snapshot()
         self._publisher = Publisher(self._index.services, self._snapshot)
-        self._metrics = Metrics()
+        self._changed: set[ServiceName] = set()
+        self._debounce = Debounce(quiet=_QUIET, ceiling=_CEILING)
+        self._metrics = Metrics(self._publisher.tables)
         self._server = XdsServer(
             snapshot=self._snapshot,
             directory=self._publisher,
@@ -76,8 +88,11 @@ class ControlPlane:
                 raise StartError(str(error)) from error
             logger.info("listening", xds_address=xds, admin_address=admin)
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
-            following = tasks.create_task(self._follow(), name="follow files")
-            stack.callback(following.cancel)
+            for task in (
+                tasks.create_task(self._follow(), name="follow files"),
+                tasks.create_task(self._publish(), name="publish"),
+            ):
+                stack.callback(task.cancel)
             yield
 
     async def _follow(self) -> None:
@@ -88,13 +103,26 @@ class ControlPlane:
         async for events in self._source.batches():
             changes = self._index.apply(events)
             _log_problems(changes)
-            resources = self._publisher.publish(changes)
+            self._changed |= changes.services | changes.deleted
+            if self._changed or not self._snapshot.is_ready:
+                self._debounce.touch()
+
+    async def _publish(self) -> None:
+        """Publish what has changed, for ever; a storm of changes is gathered."""
+        async for _ in self._debounce.pulses():
+            changed, self._changed = self._changed, set()
+            deleted = changed - self._index.services.keys()
+            resources = self._publisher.publish(
+                Changes(
+                    services=frozenset(changed - deleted), deleted=frozenset(deleted)
+                )
+            )
             self._metrics.count_publication(resources)
             logger.info(
                 "published",
                 resources=resources,
-                services=len(changes.services),
-                deleted=len(changes.deleted),
+                services=len(changed) - len(deleted),
+                deleted=len(deleted),
             )
             if self._index.listed and not self._snapshot.is_ready:
                 self._snapshot.declare_ready()

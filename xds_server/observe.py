@@ -3,15 +3,24 @@
 In: events on streams. Out: structlog lines, and a registry that `/metrics` prints.
 """
 
+from collections import Counter as Counts
+from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
 from time import perf_counter
+from typing import Final
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
-from xds_server.serve.client import Connection
+from xds_server.serve.client import Connection, Observer, SendTimes
 from xds_server.serve.quarantine import Rejection
 from xds_server.serve.response import Delivery, Head
+from xds_server.snapshot.table import Table
 from xds_server.xds import SHORT_NAMES
+
+_BUCKETS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 15)
 
 logger = structlog.get_logger(__name__)
 
@@ -20,7 +29,7 @@ def _short(type_url: str) -> str:
     return SHORT_NAMES.get(type_url, "other")
 
 
-class Journal:
+class Journal(Observer):
     """Writes the canonical log line of each connection, response and rejection."""
 
     def on_connect(self, connection: Connection) -> None:
@@ -71,14 +80,40 @@ class Journal:
             type=_short(rejection.head.type_url),
             version=rejection.head.version,
             nonce=rejection.head.nonce,
+            resources=rejection.suspects,
+            owners=rejection.owners,
             message=rejection.message,
         )
 
 
-class Metrics:
+class _ConfigSize(Collector):
+    """Measures the tables when `/metrics` is read: what there is, by type."""
+
+    def __init__(self, tables: Callable[[], Iterable[Table]]) -> None:
+        self._tables = tables
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the number of resources and of their bytes."""
+        counts, sizes = Counts[str](), Counts[str]()
+        for table in self._tables():
+            name = _short(table.type_url)
+            counts[name] += len(table)
+            sizes[name] += sum(len(resource.delta) for resource in table)
+        for suffix, text, found in (
+            ("resources", "Resources that are served.", counts),
+            ("resource_bytes", "Their encoded size.", sizes),
+        ):
+            family = GaugeMetricFamily(f"xds_server_{suffix}", text, labels=["type"])
+            for name, value in found.items():
+                family.add_metric([name], value)
+            yield family
+
+
+class Metrics(Observer):
     """Counts for `/metrics`, in a registry of their own."""
 
-    def __init__(self) -> None:
+    def __init__(self, tables: Callable[[], Iterable[Table]]) -> None:
+        """Count what an observer hears, and measure *tables* when somebody asks."""
         self.registry = CollectorRegistry()
         self._clients = Gauge(
             "xds_server_connected_clients",
@@ -116,9 +151,30 @@ class Metrics:
             "xds_server_answer_seconds",
             "From a response to its acknowledgement.",
             ["type"],
-            buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 15),
+            buckets=_BUCKETS,
             registry=self.registry,
         )
+        self._queue_time = Histogram(
+            "xds_server_queue_seconds",
+            "From a published change to the response that tells it.",
+            ["type"],
+            buckets=_BUCKETS,
+            registry=self.registry,
+        )
+        self._send_time = Histogram(
+            "xds_server_send_seconds",
+            "How long the network took to take a response.",
+            ["type"],
+            buckets=_BUCKETS,
+            registry=self.registry,
+        )
+        self._convergence_time = Histogram(
+            "xds_server_convergence_seconds",
+            "From a published change to the last answer of the clients it concerns.",
+            buckets=_BUCKETS,
+            registry=self.registry,
+        )
+        self.registry.register(_ConfigSize(tables))
         self._sent_at: dict[tuple[Connection, str], float] = {}
 
     def count_publication(self, resources: int) -> None:
@@ -144,6 +200,20 @@ class Metrics:
         self._bytes.labels(name).inc(len(delivery.response.body))
         if type_url in SHORT_NAMES:
             self._sent_at[connection, type_url] = perf_counter()
+
+    def on_sent(
+        self, connection: Connection, delivery: Delivery, times: SendTimes
+    ) -> None:
+        """Take the times of a response."""
+        del connection
+        name = _short(delivery.response.head.type_url)
+        self._send_time.labels(name).observe(times.sent.total_seconds())
+        if times.queued is not None:
+            self._queue_time.labels(name).observe(times.queued.total_seconds())
+
+    def on_converged(self, duration: timedelta) -> None:
+        """Take the time of a change until its last answer."""
+        self._convergence_time.observe(duration.total_seconds())
 
     def on_ack(self, connection: Connection, head: Head) -> None:
         """Count an acknowledgement and take its time."""

@@ -76,6 +76,12 @@ class Publisher:
             del self._streams[audience]
             del self._views[audience]
 
+    def tables(self) -> Iterator[Table]:
+        """Yield all tables that are published: the shared ones, and each audience's."""
+        yield from self._shared.values()
+        for view in self._views.values():
+            yield from (view.table(type_url) for type_url in _OWN)
+
     def _reshape(self, changes: Changes) -> bool:
         """Note the shapes of Services that changed; return whether one is another."""
         before = [self._shapes.pop(name, None) for name in changes.deleted]

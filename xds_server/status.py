@@ -4,7 +4,8 @@ In: the index and the connected clients, at one moment. Out: plain mappings whos
 are camelCase, like all that users read and write. Nothing is decided here.
 """
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 
 from xds_server.api.problem import Problem
 from xds_server.mesh.index import Index
@@ -19,6 +20,8 @@ def status_of(
     index: Index, clients: Iterable[ClientStatus], *, version: str, is_ready: bool
 ) -> Json:
     """Return everything that `/status` says."""
+    clients = tuple(clients)
+    rejections = _rejections(clients)
     return {
         "server": {
             "version": version,
@@ -26,7 +29,10 @@ def status_of(
             "services": len(index.services),
         },
         "nodes": [_node(client) for client in clients],
-        "policies": [_policy(index.statuses[key]) for key in sorted(index.statuses)],
+        "policies": [
+            _policy(index.statuses[key], rejections.get(str(key), ()))
+            for key in sorted(index.statuses)
+        ],
         "problems": [_problem(problem) for problem in index.problems],
     }
 
@@ -57,6 +63,7 @@ def _type(status: TypeStatus) -> Json:
                 "version": rejection.head.version,
                 "nonce": rejection.head.nonce,
                 "resources": list(rejection.suspects),
+                "owners": list(rejection.owners),
                 "message": rejection.message,
             }
             for rejection in status.rejections
@@ -72,7 +79,31 @@ def _state(status: TypeStatus) -> str:
     return "Acknowledged" if status.accepted_version is not None else "Subscribed"
 
 
-def _policy(status: PolicyStatus) -> Json:
+def _rejections(clients: Iterable[ClientStatus]) -> Mapping[str, Sequence[str]]:
+    """Return what nodes rejected, in words, by each object that it was made of."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for client in clients:
+        node = client.connection.node.id
+        for each in client.types:
+            name = SHORT_NAMES.get(each.type_url, each.type_url)
+            for rejection in each.rejections:
+                suspects = ", ".join(rejection.suspects)
+                text = f"{node} rejects {name} {suspects}: {rejection.message}"
+                for owner in rejection.owners:
+                    found[owner].append(text)
+    return found
+
+
+def _policy(status: PolicyStatus, rejections: Sequence[str]) -> Json:
+    programmed = [
+        {
+            "type": "Programmed",
+            "status": "False",
+            "reason": "Rejected",
+            "message": "; ".join(rejections),
+        }
+        for _ in rejections[:1]
+    ]
     return {
         "namespace": status.key.namespace,
         "name": status.key.name,
@@ -89,7 +120,8 @@ def _policy(status: PolicyStatus) -> Json:
                         "message": condition.message,
                     }
                     for condition in target.conditions
-                ],
+                ]
+                + programmed,
             }
             for target in status.targets
         ],

@@ -24,6 +24,7 @@ class Rejection(Struct):
 
     resources: list[str]
     message: str
+    owners: list[str] = []
 
 
 class TypeState(Struct):
@@ -123,14 +124,18 @@ def _nodes(nodes: list[Node]) -> Table:
     table.title = f"Nodes connected: {len(nodes)}"
     for node in nodes:
         for name, state in node.types.items():
-            message = "\n".join(
-                f"{', '.join(each.resources)}: {each.message}"
-                for each in state.rejected
-            )
+            message = "\n".join(_rejection(each) for each in state.rejected)
             version = (state.acknowledged_version or "-")[:_BRIEF]
             table.add_row(node.id, node.mode, name, state.state, version, message)
         table.add_section()
     return table
+
+
+def _rejection(rejection: Rejection) -> str:
+    """Say what was rejected, what it was made of, and why."""
+    resources = ", ".join(rejection.resources) or "?"
+    owners = f" ({', '.join(rejection.owners)})" if rejection.owners else ""
+    return f"{resources}{owners}: {rejection.message}"
 
 
 def _policies(policies: list[Policy]) -> Table:

@@ -48,7 +48,8 @@ class Resource:
     A client may ask for it by any of its `aliases` too. It expires at clients that
     know of `ttl`, unless they hear from the server. `version` is what clients are told;
     whoever sets it promises that equal versions mean equal content. Else it is a hash
-    of the content.
+    of the content. `owners` are what it was made of, in words for whoever has to trace
+    a rejection; no client is told.
     """
 
     type_url: str
@@ -57,3 +58,4 @@ class Resource:
     aliases: tuple[str, ...] = ()
     ttl: timedelta | None = None
     version: str = ""
+    owners: tuple[str, ...] = ()

@@ -14,7 +14,7 @@ from tests.serve.wire import World
 from xds_server.serve.cohort import Cohorts
 from xds_server.serve.exchange import Verdict
 from xds_server.serve.stream import DELTA, SOTW, Stream
-from xds_server.snapshot.followers import Listener
+from xds_server.snapshot.table import Listener
 from xds_server.xds import SHORT_NAMES, Resource
 
 
@@ -53,7 +53,7 @@ class SotwConversation:
         world: World,
         cohorts: Cohorts | None = None,
         *,
-        wake: Listener = lambda: None,
+        wake: Listener = lambda _: None,
         features: frozenset[str] = frozenset(),
     ) -> None:
         self.stream: Stream[DiscoveryRequest] = Stream(
@@ -107,7 +107,7 @@ class DeltaConversation:
         world: World,
         cohorts: Cohorts | None = None,
         *,
-        wake: Listener = lambda: None,
+        wake: Listener = lambda _: None,
         features: frozenset[str] = frozenset(),
     ) -> None:
         self.stream: Stream[DeltaDiscoveryRequest] = Stream(

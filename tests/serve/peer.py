@@ -15,6 +15,7 @@ from google.rpc.status_pb2 import Status
 from tests.serve.model import FULL, Auditor, ClientType, Content, Interest
 from xds_server.serve.cohort import Cohorts
 from xds_server.serve.stream import DELTA, SOTW, Stream
+from xds_server.snapshot.table import Publication
 from xds_server.snapshot.view import View
 
 ROUNDS: Final = 100
@@ -49,7 +50,7 @@ class Peer(ABC):
         }
         self.connect()
 
-    def wake(self) -> None:
+    def wake(self, _: Publication | None = None) -> None:
         """Hear that there may be something to send; nothing is sent before."""
         self.is_awake = True
 

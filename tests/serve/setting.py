@@ -24,7 +24,7 @@ from tests.serve.wire import (
     open_delta,
     open_sotw,
 )
-from xds_server.serve.client import ClientStatus, Connection
+from xds_server.serve.client import ClientStatus, Connection, Observer
 from xds_server.serve.grpc_server import XdsServer
 from xds_server.serve.node import Node
 from xds_server.serve.quarantine import Rejection
@@ -45,7 +45,7 @@ class Reports:
         self.received.put_nowait((node, [each.cluster_name for each in stats]))
 
 
-class Events:
+class Events(Observer):
     """Hears what happens on streams, so that a test can wait for it."""
 
     def __init__(self) -> None:
@@ -125,9 +125,9 @@ async def ask_sotw(setting: Setting) -> Wire[DiscoveryRequest, DiscoveryResponse
 
 
 async def ask_delta(
-    setting: Setting,
+    setting: Setting, node: NodeMessage = NODE
 ) -> Wire[DeltaDiscoveryRequest, DeltaDiscoveryResponse]:
     """Open a stream that asks for all clusters."""
     wire = open_delta(setting.channel)
-    await wire.send(DeltaDiscoveryRequest(node=NODE, type_url=CLUSTER))
+    await wire.send(DeltaDiscoveryRequest(node=node, type_url=CLUSTER))
     return wire

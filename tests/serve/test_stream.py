@@ -1,7 +1,5 @@
 """The order of types on one stream: make before break, and no deadlock."""
 
-from functools import partial
-
 import pytest
 
 from tests.serve.conversation import (
@@ -14,6 +12,7 @@ from tests.serve.wire import World
 from xds_server.serve.cohort import Cohorts
 from xds_server.serve.ending import RequestError
 from xds_server.serve.stream import MOST_TYPES
+from xds_server.snapshot.table import Listener, Publication
 from xds_server.xds import CLUSTER, ENDPOINT, LISTENER, ROUTE
 
 ALL = (ROUTE, LISTENER, ENDPOINT, CLUSTER)
@@ -268,11 +267,20 @@ def test_streams_with_different_history_do_not_share(world: World) -> None:
     assert other.read() == [said(ENDPOINT, "a|2", "b|2")]
 
 
+def hear(woken: list[str], name: str) -> Listener:
+    """Return a listener that notes its *name*."""
+
+    def listen(_: Publication) -> None:
+        woken.append(name)
+
+    return listen
+
+
 def test_only_who_asked_for_it_is_woken(world: World) -> None:
     """A change costs nothing to the streams that it does not concern."""
     woken: list[str] = []
     for name in ("a", "b"):
-        talk = DeltaConversation(world, wake=partial(woken.append, name))
+        talk = DeltaConversation(world, wake=hear(woken, name))
         talk.ask(ENDPOINT, name)
     world.publish(resource(ENDPOINT, "b"))
 
@@ -282,7 +290,7 @@ def test_only_who_asked_for_it_is_woken(world: World) -> None:
 def test_closing_stops_following(world: World) -> None:
     """A table does not keep streams that have ended."""
     woken: list[str] = []
-    talk = DeltaConversation(world, wake=partial(woken.append, "woken"))
+    talk = DeltaConversation(world, wake=hear(woken, "woken"))
     talk.ask(CLUSTER)
     world.publish(resource(CLUSTER, "a", 2))
     talk.stream.close()

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from xds_server.snapshot.table import Table
+from xds_server.snapshot.table import Publication, Table
 from xds_server.snapshot.view import Snapshot, Update, View
 from xds_server.xds import CLUSTER, ENDPOINT, ROUTE, Resource
 
@@ -44,7 +44,7 @@ def test_listeners_are_woken_once_when_all_tables_are_up_to_date() -> None:
     clusters, endpoints = Table(CLUSTER), Table(ENDPOINT)
     seen: list[tuple[int, int]] = []
 
-    def listen() -> None:
+    def listen(_: Publication) -> None:
         seen.append((len(clusters), len(endpoints)))
 
     for table in (clusters, endpoints):
@@ -67,7 +67,7 @@ def test_nobody_is_woken_by_what_changes_nothing() -> None:
     update = Update(table=table, applied=(resource(CLUSTER, "a"),))
     snapshot.publish([update])
     woken: list[str] = []
-    table.followers.add(EVERYTHING, lambda: woken.append("woken"))
+    table.followers.add(EVERYTHING, lambda _: woken.append("woken"))
 
     assert snapshot.publish([update]) == ()
     assert woken == []
@@ -77,7 +77,7 @@ def test_listeners_hear_of_what_was_changed_before_an_error() -> None:
     """An error in one table does not leave the streams of another asleep."""
     clusters, endpoints = Table(CLUSTER), Table(ENDPOINT)
     woken: list[str] = []
-    clusters.followers.add(EVERYTHING, lambda: woken.append("woken"))
+    clusters.followers.add(EVERYTHING, lambda _: woken.append("woken"))
 
     with pytest.raises(ValueError, match="is not"):
         Snapshot().publish(

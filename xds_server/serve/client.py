@@ -5,7 +5,7 @@ the port of whoever wants to hear of every response and its answer.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from xds_server.serve.exchange import Exchange
@@ -13,6 +13,7 @@ from xds_server.serve.node import Node
 from xds_server.serve.quarantine import Rejection
 from xds_server.serve.response import Delivery, Head, Mode
 from xds_server.serve.subscription import Subscription
+from xds_server.snapshot.table import Table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -23,6 +24,18 @@ class Connection:
     mode: Mode
     peer: str
     connected_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendTimes:
+    """How long a response took inside the server.
+
+    `queued` is from the change that it is due to until it was made, where it is due to
+    a change; `sent` is how long the network took to take it.
+    """
+
+    queued: timedelta | None
+    sent: timedelta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,32 +63,40 @@ class ClientStatus:
     types: tuple[TypeStatus, ...]
 
 
-class Observer(Protocol):
-    """Hears what happens on streams; must be quick and must not raise."""
+class Observer:
+    """Hears what happens on streams, of what it overrides; quick, and never raises."""
 
     def on_connect(self, connection: Connection) -> None:
         """Hear of a new stream."""
-        ...
 
     def on_disconnect(self, connection: Connection) -> None:
         """Hear that a stream has ended."""
-        ...
 
     def on_response(self, connection: Connection, delivery: Delivery) -> None:
         """Hear that a response is on its way."""
-        ...
+
+    def on_sent(
+        self, connection: Connection, delivery: Delivery, times: SendTimes
+    ) -> None:
+        """Hear that a response was handed to the network."""
 
     def on_ack(self, connection: Connection, head: Head) -> None:
         """Hear that the client accepted a response."""
-        ...
 
     def on_nack(self, connection: Connection, rejection: Rejection) -> None:
         """Hear that the client rejected a response, or never answered it."""
-        ...
+
+    def on_converged(self, duration: timedelta) -> None:
+        """Hear that all whom a publication concerned have answered it."""
 
 
 class FollowedType(Protocol):
     """The part of a sub-stream that people are shown."""
+
+    @property
+    def table(self) -> Table:
+        """What there is."""
+        ...
 
     @property
     def exchange(self) -> Exchange:
@@ -88,11 +109,11 @@ class FollowedType(Protocol):
         ...
 
 
-def type_status(type_url: str, followed: FollowedType) -> TypeStatus:
+def type_status(followed: FollowedType) -> TypeStatus:
     """Return the state of one type as a value."""
     exchange, subscription = followed.exchange, followed.subscription
     return TypeStatus(
-        type_url=type_url,
+        type_url=followed.table.type_url,
         is_wildcard=subscription.is_wildcard,
         names=len(subscription.names),
         sent=exchange.sent,

@@ -85,7 +85,8 @@ class DeltaSubstream(Substream[DeltaDiscoveryRequest]):
         if versions:
             self._promise_difference(versions)
             if not self._again:
-                self.exchange.accepted_version = self.table.version
+                self.exchange.sent_sequence = self.table.sequence
+                self.exchange.accept(self.table.version)
         elif self.subscription.is_wildcard:
             self._sequence = 0
             self._owes_answer = True

@@ -6,6 +6,7 @@ is decided elsewhere.
 """
 
 import re
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Final
 
@@ -36,9 +37,11 @@ class Exchange:
         self.newest_rejection: Rejection | None = None
         self.quarantine = Quarantine(table)
         self.is_waiting = False
+        self.sent_sequence = -1
+        self.accepted_sequence = -1
+        self.answered_sequence = -1
         self._is_overdue = False
         self._table = table
-        self._sequence = -1
         self._repetition = 0
         self._about: tuple[str, ...] = ()
         self._unexplained: Rejection | None = None  # for want of a name, or an answer
@@ -59,7 +62,7 @@ class Exchange:
         responses are the same bytes; only a second response for one sequence differs.
         """
         sequence = self._table.sequence
-        if sequence != self._sequence:
+        if sequence != self.sent_sequence:
             return f"{sequence:x}"
         return f"{sequence:x}.{self._repetition + 1}"
 
@@ -68,9 +71,9 @@ class Exchange:
 
         It brings news *about* these names; the rest of it the client holds already.
         """
-        repeats = self._sequence == self._table.sequence
+        repeats = self.sent_sequence == self._table.sequence
         self._repetition = self._repetition + 1 if repeats else 0
-        self._sequence = self._table.sequence
+        self.sent_sequence = self._table.sequence
         self.sent = head
         self._about = about
         self.quarantine.pass_by(about)
@@ -90,6 +93,7 @@ class Exchange:
             return Verdict.STALE
         is_expected = self.is_waiting or self._is_overdue
         self.is_waiting = self._is_overdue = False
+        self.answered_sequence = self.sent_sequence
         if error is not None:
             if not is_expected:
                 return Verdict.SILENT
@@ -100,8 +104,13 @@ class Exchange:
         self.quarantine.accept(self._about)
         if not self.quarantine.is_searching:
             self._unexplained = None
-        self.accepted_version = self.sent.version
+        self.accept(self.sent.version)
         return Verdict.ACK
+
+    def accept(self, version: str) -> None:
+        """Say that the client holds what was sent last, or *version* without that."""
+        self.accepted_version = version
+        self.accepted_sequence = self.answered_sequence = self.sent_sequence
 
     def give_up(self, message: str) -> Rejection | None:
         """Stop waiting for an answer, for the reason *message*; None if none is due.
@@ -114,15 +123,24 @@ class Exchange:
             return None
         self.is_waiting = False
         self._is_overdue = True
-        self._unexplained = Rejection(head=self.sent, message=message, suspects=())
+        self._unexplained = Rejection(head=self.sent, message=message)
         return self._unexplained
 
     def _reject(self, head: Head, message: str) -> None:
         suspects = self._suspects(head, message)
-        rejection = Rejection(head=head, message=message, suspects=suspects)
-        self.quarantine.reject(rejection, self._about, self._sequence)
+        rejection = Rejection(
+            head=head,
+            message=message,
+            suspects=suspects,
+            owners=self._owners(suspects),
+        )
+        self.quarantine.reject(rejection, self._about, self.sent_sequence)
         self._unexplained = None if suspects else rejection
         self.newest_rejection = rejection
+
+    def _owners(self, names: Iterable[str]) -> tuple[str, ...]:
+        resources = filter(None, map(self._table.get, names))
+        return tuple(dict.fromkeys(o for each in resources for o in each.owners))
 
     def _suspects(self, head: Head, message: str) -> tuple[str, ...]:
         """Return the resources that *message* names, or the only one there was.

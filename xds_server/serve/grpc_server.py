@@ -1,7 +1,7 @@
 """The gRPC shell: listens, tells calls apart, and turns endings into gRPC statuses.
 
 In: connections of Envoys and other xDS clients. Out: the discovery services in both
-variants, and LRS.
+variants, LRS and CSDS.
 Messages pass as bytes: requests are decoded by upb, responses are joined encodings.
 """
 
@@ -20,10 +20,12 @@ from envoy.service.discovery.v3.discovery_pb2 import (
     DiscoveryRequest,
 )
 from envoy.service.load_stats.v3.lrs_pb2 import LoadStatsRequest
+from envoy.service.status.v3.csds_pb2 import ClientStatusRequest
 
 from xds_server.serve.binding import bind
 from xds_server.serve.client import ClientStatus, Connection, Observer
 from xds_server.serve.cohort import Cohorts
+from xds_server.serve.csds import client_status
 from xds_server.serve.ending import (
     ClientGoneError,
     NotReadyError,
@@ -39,6 +41,7 @@ from xds_server.serve.load_stats import (
 )
 from xds_server.serve.node import Node, ViewDirectory, node_of
 from xds_server.serve.service import (
+    CLIENT_STATUS_SERVICE,
     DISCOVERY_SERVICES,
     LOAD_REPORTING_SERVICE,
     DiscoveryService,
@@ -154,9 +157,16 @@ class XdsServer:
 
     def _services(self) -> tuple[grpc.GenericRpcHandler, ...]:
         load_stats = {"StreamLoadStats": self._streaming(self._collect_reports)}
+        client_status = {
+            "StreamClientStatus": self._streaming(self._tell_statuses),
+            "FetchClientStatus": grpc.unary_unary_rpc_method_handler(
+                partial(self._answer, self._tell_status)
+            ),
+        }
         return (
             *map(self._discovery_service, DISCOVERY_SERVICES),
             grpc.method_handlers_generic_handler(LOAD_REPORTING_SERVICE, load_stats),
+            grpc.method_handlers_generic_handler(CLIENT_STATUS_SERVICE, client_status),
         )
 
     def _discovery_service(self, service: DiscoveryService) -> grpc.GenericRpcHandler:
@@ -167,8 +177,8 @@ class XdsServer:
             ),
         }
         if service.fetch and service.type_url:
-            fetch = partial(self._fetch, service.type_url)
-            methods[service.fetch] = grpc.unary_unary_rpc_method_handler(fetch)
+            answer = partial(self._answer, partial(self._fetch, service.type_url))
+            methods[service.fetch] = grpc.unary_unary_rpc_method_handler(answer)
         return grpc.method_handlers_generic_handler(service.name, methods)
 
     def _streaming(self, conversation: Conversation) -> grpc.RpcMethodHandler:
@@ -205,19 +215,39 @@ class XdsServer:
         message = "the server is stopping"
         raise StoppingError(message)
 
-    async def _fetch(self, type_url: str, message: bytes, call: Call) -> bytes:
-        """Answer a unary request (the gRPC form of REST-JSON polling)."""
+    async def _answer(
+        self, answer: Callable[[bytes], bytes], message: bytes, call: Call
+    ) -> bytes:
+        """Answer a unary request."""
         try:
             self._check_ready()
-            request = decode(DiscoveryRequest, message)
-            node = _identify(request.node)
-            view = self._directory.acquire(node)
-            try:
-                return fetch(view, type_url, request)
-            finally:
-                self._directory.release(node)
+            return answer(message)
         except StreamEndError as error:
             await call.abort(grpc.StatusCode[error.status], str(error))
+
+    def _fetch(self, type_url: str, message: bytes) -> bytes:
+        """Return all that is asked for (the gRPC form of REST-JSON polling)."""
+        request = decode(DiscoveryRequest, message)
+        node = _identify(request.node)
+        view = self._directory.acquire(node)
+        try:
+            return fetch(view, type_url, request)
+        finally:
+            self._directory.release(node)
+
+    def _tell_status(self, message: bytes) -> bytes:
+        """Return what each client has (CSDS)."""
+        request = decode(ClientStatusRequest, message)
+        clients = ((each.connection, each.types) for each in self._sessions.values())
+        return client_status(request, clients).SerializeToString()
+
+    async def _tell_statuses(
+        self, _: asyncio.TaskGroup, messages: AsyncIterator[bytes], call: Call
+    ) -> None:
+        """Run one CSDS stream."""
+        with suppress(ClientGoneError):
+            async for message in messages:
+                await _write(call, self._tell_status(message))
 
     async def _serve(
         self,

@@ -20,12 +20,14 @@ from xds_server.snapshot.table import Table
 class Rejection:
     """A response that the client did not accept, and why.
 
-    `suspects` are the resources that it is about, as far as that can be told.
+    `suspects` are the resources that it is about, as far as that can be told, and
+    `owners` what these were made of.
     """
 
     head: Head
     message: str
-    suspects: tuple[str, ...]
+    suspects: tuple[str, ...] = ()
+    owners: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

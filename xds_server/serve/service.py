@@ -49,4 +49,5 @@ DISCOVERY_SERVICES: Final = (
     _of_one_type(ROUTE, "Route"),
 )
 
+CLIENT_STATUS_SERVICE: Final = "envoy.service.status.v3.ClientStatusDiscoveryService"
 LOAD_REPORTING_SERVICE: Final = "envoy.service.load_stats.v3.LoadReportingService"

@@ -5,7 +5,8 @@ call, and events for observers. The protocol itself, without I/O, is in `stream`
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Generic, TypeVar
@@ -15,18 +16,33 @@ from envoy.service.discovery.v3.discovery_pb2 import (
     DiscoveryRequest,
 )
 from envoy.service.load_stats.v3.lrs_pb2 import LoadStatsRequest
+from envoy.service.status.v3.csds_pb2 import ClientStatusRequest
 from google.protobuf.message import DecodeError
 
-from xds_server.serve.client import ClientStatus, Connection, Observer, type_status
+from xds_server.serve.client import (
+    ClientStatus,
+    Connection,
+    FollowedType,
+    Observer,
+    SendTimes,
+    type_status,
+)
 from xds_server.serve.cohort import Cohorts
 from xds_server.serve.ending import ClientGoneError, RequestError
 from xds_server.serve.exchange import Verdict
-from xds_server.serve.response import Delivery
+from xds_server.serve.response import Cause, Delivery
 from xds_server.serve.stream import Stream, Variant
+from xds_server.snapshot.table import Publication
 from xds_server.snapshot.view import View
 
 Request = TypeVar("Request", DiscoveryRequest, DeltaDiscoveryRequest)
-Message = TypeVar("Message", DiscoveryRequest, DeltaDiscoveryRequest, LoadStatsRequest)
+Message = TypeVar(
+    "Message",
+    DiscoveryRequest,
+    DeltaDiscoveryRequest,
+    LoadStatsRequest,
+    ClientStatusRequest,
+)
 
 
 def decode(kind: type[Message], message: bytes) -> Message:
@@ -84,24 +100,28 @@ class Session(Generic[Request]):
             view=view,
             variant=variant,
             cohorts=cohorts,
-            wake=self._wake.set,
+            wake=self._hear,
             features=connection.node.client_features,
         )
         self._observers = observers
         self._answer_timeout = answer_timeout
+        self._publications: deque[Publication] = deque()
+        self._due_since: float | None = None
         self._deadlines: dict[str, float] = {}
         self._beat_at = asyncio.get_running_loop().time()
+
+    @property
+    def types(self) -> Iterator[FollowedType]:
+        """The state of each type that the client follows or followed."""
+        for substream in self._stream.substreams.values():
+            if substream.subscription or substream.exchange.sent:
+                yield substream
 
     @property
     def status(self) -> ClientStatus:
         """What the client holds now."""
         return ClientStatus(
-            connection=self.connection,
-            types=tuple(
-                type_status(type_url, substream)
-                for type_url, substream in self._stream.substreams.items()
-                if substream.subscription or substream.exchange.sent
-            ),
+            connection=self.connection, types=tuple(map(type_status, self.types))
         )
 
     async def run(
@@ -126,6 +146,18 @@ class Session(Generic[Request]):
             sender.cancel()
         finally:
             self._stream.close()
+            self._settle(is_closing=True)
+
+    def _hear(self, publication: Publication) -> None:
+        """Take on a publication: the client is to answer it."""
+        now = asyncio.get_running_loop().time()
+        publication.outstanding += 1
+        if publication.heard_at is None:
+            publication.heard_at = now
+        self._publications.append(publication)
+        if self._due_since is None:
+            self._due_since = now
+        self._wake.set()
 
     def _receive(self, request: Request) -> None:
         if self._type_url is not None:
@@ -140,23 +172,51 @@ class Session(Generic[Request]):
         elif verdict is Verdict.NACK and exchange.newest_rejection:
             for observer in self._observers:
                 observer.on_nack(self.connection, exchange.newest_rejection)
+        self._settle()
         self._wake.set()
 
+    def _settle(self, *, is_closing: bool = False) -> None:
+        """Finish the publications that the client has answered, oldest first."""
+        while self._publications:
+            if not is_closing and not self._stream.has_answered(self._publications[0]):
+                return
+            publication = self._publications.popleft()
+            publication.outstanding -= 1
+            if publication.outstanding or publication.heard_at is None:
+                continue
+            now = asyncio.get_running_loop().time()
+            for observer in self._observers:
+                observer.on_converged(timedelta(seconds=now - publication.heard_at))
+
     async def _send(self, write: Callable[[bytes], Awaitable[None]]) -> None:
+        loop = asyncio.get_running_loop()
         with suppress(ClientGoneError):
             while True:
                 self._wake.clear()
                 while (delivery := self._stream.next_response()) is not None:
-                    self._announce(delivery)
+                    made_at = loop.time()
+                    self._announce(delivery, made_at)
                     await write(delivery.response.body)
+                    self._report(delivery, made_at, loop.time())
+                self._due_since = None
+                self._settle()
                 await self._wait()
 
-    def _announce(self, delivery: Delivery) -> None:
-        now = asyncio.get_running_loop().time()
+    def _announce(self, delivery: Delivery, now: float) -> None:
         timeout = self._answer_timeout.total_seconds()
         self._deadlines[delivery.response.head.type_url] = now + timeout
         for observer in self._observers:
             observer.on_response(self.connection, delivery)
+
+    def _report(self, delivery: Delivery, made_at: float, sent_at: float) -> None:
+        is_change = delivery.cause is Cause.CHANGE and self._due_since is not None
+        queued = timedelta(seconds=made_at - (self._due_since or made_at))
+        times = SendTimes(
+            queued=queued if is_change else None,
+            sent=timedelta(seconds=sent_at - made_at),
+        )
+        for observer in self._observers:
+            observer.on_sent(self.connection, delivery, times)
 
     async def _wait(self) -> None:
         """Wait until there may be something to send."""

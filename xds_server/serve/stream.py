@@ -15,7 +15,7 @@ The order is make before break (xds_protocol, "Eventual consistency consideratio
   clusters they refer to are ready; what a client asks for never waits.
 """
 
-from collections.abc import Callable, Mapping, Set as AbstractSet
+from collections.abc import Mapping, Set as AbstractSet
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, Generic, TypeVar
@@ -32,6 +32,7 @@ from xds_server.serve.exchange import Verdict
 from xds_server.serve.response import KNOWS_TTL, Delivery, Mode
 from xds_server.serve.sotw import SotwSubstream
 from xds_server.serve.substream import Substream
+from xds_server.snapshot.table import Listener, Publication
 from xds_server.snapshot.view import View
 from xds_server.xds import (
     CLUSTER,
@@ -81,7 +82,7 @@ class Stream(Generic[Request]):
         view: View,
         variant: Variant[Request],
         cohorts: Cohorts,
-        wake: Callable[[], None],
+        wake: Listener,
         features: AbstractSet[str] = frozenset(),
     ) -> None:
         self._view = view
@@ -154,6 +155,14 @@ class Stream(Generic[Request]):
             if delivery is not None:
                 return delivery
         return None
+
+    def has_answered(self, publication: Publication) -> bool:
+        """Has the client answered all of *publication* that concerns it?"""
+        return all(
+            substream.has_answered(publication.sequences[table])
+            for substream in self._substreams.values()
+            if (table := substream.table) in publication.sequences
+        )
 
     def close(self) -> None:
         """Stop following the tables."""

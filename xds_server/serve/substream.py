@@ -76,6 +76,13 @@ class Substream(ABC, Generic[Request]):
         """Does the client lack something that it can be told, sent already or not?"""
         return not self._is_current() and self._is_due(self._difference())
 
+    def has_answered(self, sequence: int) -> bool:
+        """Has the client answered what the table was at *sequence*, or need it not?"""
+        exchange = self.exchange
+        if exchange.answered_sequence >= sequence or not self.subscription:
+            return True
+        return not exchange.is_waiting and not self.is_stale()
+
     def respond(self, *, holds_removals: bool = False) -> Delivery | None:
         """Return the next response, if one is due and none waits for its answer.
 

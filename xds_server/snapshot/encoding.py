@@ -40,6 +40,7 @@ class EncodedResource:
     version: str
     sotw: bytes
     delta: bytes
+    owners: tuple[str, ...] = ()
 
 
 def digest_of(resource: Resource) -> int:
@@ -78,6 +79,7 @@ def encode(resource: Resource, digest: int) -> EncodedResource:
         name=resource.name,
         aliases=resource.aliases,
         ttl=resource.ttl,
+        owners=resource.owners,
         digest=digest,
         version=version,
         sotw=DiscoveryResponse(resources=[body]).SerializeToString(),

@@ -5,10 +5,10 @@ is found by asking every distinct interest once, however many follow it and howe
 names it covers: in a mesh, most clients of a kind ask for the same.
 """
 
-from collections.abc import Callable, Collection, Iterator
-from typing import Protocol
+from collections.abc import Collection, Hashable, Iterator
+from typing import Generic, Protocol, TypeVar
 
-Listener = Callable[[], None]
+L = TypeVar("L", bound=Hashable)
 
 
 class Interest(Protocol):
@@ -21,24 +21,24 @@ class Interest(Protocol):
         ...
 
 
-class Followers:
+class Followers(Generic[L]):
     """The listeners of each interest."""
 
     def __init__(self) -> None:
-        self._listeners: dict[Interest, dict[Listener, None]] = {}
+        self._listeners: dict[Interest, dict[L, None]] = {}
 
-    def add(self, interest: Interest, listener: Listener) -> None:
-        """Let *listener* be called after changes that *interest* covers."""
+    def add(self, interest: Interest, listener: L) -> None:
+        """Let *listener* hear of changes that *interest* covers."""
         self._listeners.setdefault(interest, {})[listener] = None
 
-    def remove(self, interest: Interest, listener: Listener) -> None:
+    def remove(self, interest: Interest, listener: L) -> None:
         """Undo `add`, if it was done."""
         listeners = self._listeners.get(interest, {})
         listeners.pop(listener, None)
         if not listeners:
             self._listeners.pop(interest, None)
 
-    def concerned(self, names: Collection[str]) -> Iterator[Listener]:
+    def concerned(self, names: Collection[str]) -> Iterator[L]:
         """Yield who must hear that the resources called *names* changed."""
         for interest, listeners in self._listeners.items():
             if any(map(interest.covers, names)):

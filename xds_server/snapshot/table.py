@@ -11,8 +11,8 @@ resources, and a reader that needs them is told so.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
@@ -23,7 +23,7 @@ from xds_server.snapshot.encoding import (
     encode,
     version_of,
 )
-from xds_server.snapshot.followers import Followers, Listener
+from xds_server.snapshot.followers import Followers
 from xds_server.xds import FULL_STATE_TYPES, Resource
 
 FEWEST_TOMBSTONES: Final = 1024
@@ -39,6 +39,23 @@ class Changes:
 
     def __bool__(self) -> bool:
         return bool(self.applied or self.removed)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Publication:
+    """A change of one or more tables, on its way to everybody whom it concerns.
+
+    `sequences` are those that it brought the tables to. A listener that takes it on
+    adds one to `outstanding`, and takes that away when its client has answered. The
+    first notes in `heard_at` when that was, by its own clock.
+    """
+
+    sequences: "dict[Table, int]"
+    outstanding: int = 0
+    heard_at: float | None = None
+
+
+Listener = Callable[[Publication], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -76,7 +93,7 @@ class Table:
         self.type_url = type_url
         self.sequence = 0
         self.version = version_of(0)
-        self.followers = Followers()
+        self.followers = Followers[Listener]()
         self._keeps_content = type_url in FULL_STATE_TYPES
         self.expiring: dict[str, timedelta] = {}
         self._named: dict[str, str] = {}  # by alias
@@ -98,6 +115,11 @@ class Table:
         """Return the resource called *name*, be it as an alias, if there is one."""
         entry = self._log.get(name) or self._log.get(self._named.get(name, name))
         return entry.resource if entry else None
+
+    def sequence_of(self, name: str) -> int:
+        """Return the sequence of the last change of *name*; 0 where there was none."""
+        entry = self._log.get(name)
+        return entry.sequence if entry else 0
 
     def before(self, name: str) -> EncodedResource | None:
         """Return what *name* was before its last change; None where it was not there.
@@ -184,6 +206,9 @@ class Table:
         digest = digest_of(resource)
         old = self._log.get(resource.name)
         if old and old.resource and old.resource.digest == digest:
+            if old.resource.owners != resource.owners:
+                now = replace(old.resource, owners=resource.owners)
+                self._log[resource.name] = replace(old, resource=now)
             return False
         if old and old.resource is None:
             self._tombstones -= 1

@@ -4,11 +4,10 @@ In: for each table, what is there now and what is gone. Out: tables that are all
 date before the first listener is woken, so that no stream ever sees half of a change.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from xds_server.snapshot.followers import Listener
-from xds_server.snapshot.table import Changes, Table
+from xds_server.snapshot.table import Changes, Listener, Publication, Table
 from xds_server.xds import Resource
 
 
@@ -70,13 +69,13 @@ class Snapshot:
         self._is_ready = True
 
     def publish(self, updates: Iterable[Update]) -> tuple[tuple[Table, Changes], ...]:
-        """Change tables, then wake each listener that this concerns once.
+        """Change tables, then let each listener that this concerns hear of it once.
 
         Returns the tables that really changed, with what changed in them.
 
         Raises:
             ValueError: a resource is not of its table's type. Updates before it hold,
-                and their listeners are woken.
+                and their listeners hear of them.
         """
         changed: list[tuple[Table, Changes]] = []
         try:
@@ -87,13 +86,15 @@ class Snapshot:
                 if changes:
                     changed.append((update.table, changes))
         finally:
-            _wake(changed)
+            _tell(changed)
         return tuple(changed)
 
 
-def _wake(changed: Iterable[tuple[Table, Changes]]) -> None:
-    listeners: dict[Listener, None] = {}
+def _tell(changed: Sequence[tuple[Table, Changes]]) -> None:
+    """Let everybody whom *changed* concerns hear of it, once."""
+    publication = Publication(sequences={table: table.sequence for table, _ in changed})
+    concerned: dict[Listener, None] = {}
     for table, changes in changed:
-        listeners.update(dict.fromkeys(table.concerned(changes)))
-    for listener in listeners:
-        listener()
+        concerned.update(dict.fromkeys(table.concerned(changes)))
+    for listener in concerned:
+        listener(publication)

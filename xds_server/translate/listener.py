@@ -31,6 +31,7 @@ from xds_server.translate.cluster import ADS
 from xds_server.translate.name import (
     HTTP_LISTENER,
     cluster_name,
+    owners,
     route_configuration_name,
     tcp_listener_name,
 )
@@ -68,7 +69,9 @@ def build_listeners(
         body = _encode_tcp_listener(
             name, audience.listen_address, port, cluster_name(upstream)
         )
-        resources.append(Resource(type_url=LISTENER, name=name, body=body))
+        resources.append(
+            Resource(type_url=LISTENER, name=name, body=body, owners=owners(upstream))
+        )
     return resources
 
 

@@ -41,6 +41,12 @@ def cluster_name(upstream: Upstream) -> str:
     return f"{upstream.namespace}/{upstream.service}/{upstream.port.number}"
 
 
+def owners(upstream: Upstream) -> tuple[str, ...]:
+    """Return what people have to look at if a resource of *upstream* is rejected."""
+    service = f"Service {upstream.namespace}/{upstream.service}"
+    return (service, *map(str, upstream.policies))
+
+
 def tcp_listener_name(upstream: Upstream) -> str:
     """Return the name of the listener of one TCP port."""
     return f"outbound/tcp/{cluster_name(upstream)}"

@@ -4,11 +4,13 @@ The one list of which resources there are; what is in each is in the modules bes
 """
 
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 
 from xds_server.mesh.model import Audience, Discovery, Service
 from xds_server.translate.cluster import build_cluster
 from xds_server.translate.endpoint import build_load_assignment
 from xds_server.translate.listener import build_listeners
+from xds_server.translate.name import owners
 from xds_server.translate.route import build_route_configuration
 from xds_server.xds import Resource
 
@@ -20,9 +22,10 @@ def build_service(service: Service) -> Iterator[Resource]:
         TranslateError: a resource must not be sent to an Envoy.
     """
     for upstream in service.upstreams:
-        yield build_cluster(upstream)
+        found = owners(upstream)
+        yield replace(build_cluster(upstream), owners=found)
         if upstream.discovery is Discovery.EDS:
-            yield build_load_assignment(upstream)
+            yield replace(build_load_assignment(upstream), owners=found)
 
 
 def build_entrance(

@@ -30,7 +30,7 @@ from xds_server.lab.envoy import find_envoy, run_envoy
 from xds_server.lab.scenario import free_port
 from xds_server.lab.traffic import Request, Target, send
 from xds_server.mesh.model import Protocol
-from xds_server.serve.client import Connection
+from xds_server.serve.client import Connection, Observer
 from xds_server.serve.grpc_server import XdsServer
 from xds_server.serve.quarantine import Rejection
 from xds_server.serve.response import Delivery, Head
@@ -46,19 +46,13 @@ ADS: Final = {"ads": {}, "resource_api_version": "V3"}
 TYPED: Final = "type.googleapis.com/envoy.extensions.filters"
 
 
-class Events:
+class Events(Observer):
     """Hears what Envoy is sent, and what it says of it."""
 
     def __init__(self) -> None:
         self.responses: asyncio.Queue[Head] = asyncio.Queue()
         self.acks: asyncio.Queue[Head] = asyncio.Queue()
         self.nacks: asyncio.Queue[Rejection] = asyncio.Queue()
-
-    def on_connect(self, connection: Connection) -> None:
-        """Hear nothing: no test asks."""
-
-    def on_disconnect(self, connection: Connection) -> None:
-        """Hear nothing: no test asks."""
 
     def on_response(self, connection: Connection, delivery: Delivery) -> None:
         del connection

@@ -1,78 +1,82 @@
 """A lone change passes at once, a storm is gathered; the time is virtual."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
-import pytest
-import pytest_asyncio
+import looptime
 
 from xds_server.debounce import Debounce
 
-pytestmark = pytest.mark.looptime
+Scenario = Callable[[Debounce], Awaitable[None]]
 
 
-class Delivered:
-    """A debounce of 10 ms, at most 100 ms, and when there was a pulse, in ms."""
+async def follow(scenario: Scenario) -> list[int]:
+    """Return when there was a pulse, in ms: 10 ms quiet, 100 ms ceiling."""
+    debounce = Debounce(
+        quiet=timedelta(milliseconds=10), ceiling=timedelta(milliseconds=100)
+    )
+    loop = asyncio.get_running_loop()
+    pulses: list[int] = []
 
-    def __init__(self) -> None:
-        self.at: list[int] = []
-        self.debounce = Debounce(
-            quiet=timedelta(milliseconds=10), ceiling=timedelta(milliseconds=100)
-        )
+    async def listen() -> None:
+        async for _ in debounce.pulses():
+            pulses.append(round(loop.time() * 1000))  # noqa: PERF401 - as they come
 
-    async def follow(self) -> None:
-        async for _ in self.debounce.pulses():
-            self.at.append(round(asyncio.get_running_loop().time() * 1000))
-
-
-@pytest_asyncio.fixture
-async def delivered() -> AsyncIterator[Delivered]:
-    """Return one that is followed."""
-    delivered = Delivered()
     async with asyncio.TaskGroup() as tasks:
-        following = tasks.create_task(delivered.follow())
-        yield delivered
-        following.cancel()
+        listening = tasks.create_task(listen())
+        await scenario(debounce)
+        await asyncio.sleep(1)
+        listening.cancel()
+    return pulses
 
 
-async def test_lone_changes_are_delivered_at_once(delivered: Delivered) -> None:
-    delivered.debounce.touch()
-    await asyncio.sleep(0.05)
-    delivered.debounce.touch()
-    await asyncio.sleep(0.05)
-
-    assert delivered.at == [0, 50]
+def pulses_of(scenario: Scenario) -> list[int]:
+    """Run *scenario* in no time; return when there was a pulse, in ms."""
+    with asyncio.Runner(loop_factory=looptime.new_event_loop) as runner:
+        return runner.run(follow(scenario))
 
 
-async def test_what_follows_is_delivered_together_when_it_is_quiet(
-    delivered: Delivered,
-) -> None:
-    for _ in range(5):
-        delivered.debounce.touch()
+async def touch_every_2_ms(debounce: Debounce, times: int) -> None:
+    for _ in range(times):
+        debounce.touch()
         await asyncio.sleep(0.002)
-    await asyncio.sleep(1)
-
-    assert delivered.at == [0, 18]
 
 
-async def test_a_storm_is_delivered_at_the_ceiling(delivered: Delivered) -> None:
+def test_lone_changes_are_delivered_at_once() -> None:
+    async def scenario(debounce: Debounce) -> None:
+        debounce.touch()
+        await asyncio.sleep(0.05)
+        debounce.touch()
+
+    assert pulses_of(scenario) == [0, 50]
+
+
+def test_what_follows_is_delivered_together_when_it_is_quiet() -> None:
+    async def scenario(debounce: Debounce) -> None:
+        await touch_every_2_ms(debounce, 5)
+
+    assert pulses_of(scenario) == [0, 18]
+
+
+def test_a_storm_is_delivered_at_the_ceiling() -> None:
     """And then gathered anew, without an end."""
-    for _ in range(200):
-        delivered.debounce.touch()
-        await asyncio.sleep(0.002)
-    await asyncio.sleep(1)
 
-    assert len(delivered.at) == 5
-    gaps = [b - a for a, b in zip(delivered.at, delivered.at[1:], strict=False)]
-    assert all(98 <= gap <= 104 for gap in gaps[:3])
-    assert delivered.at[-1] == 408
+    async def scenario(debounce: Debounce) -> None:
+        await touch_every_2_ms(debounce, 200)
+
+    first, *middle, last = pulses_of(scenario)
+
+    assert (first, last) == (0, 408)
+    assert len(middle) == 3
+    gaps = [after - before for before, after in zip([0, *middle], middle, strict=False)]
+    assert all(98 <= gap <= 104 for gap in gaps)
 
 
-async def test_a_second_touch_is_not_lost(delivered: Delivered) -> None:
-    delivered.debounce.touch()
-    await asyncio.sleep(0.001)
-    delivered.debounce.touch()
-    await asyncio.sleep(1)
+def test_a_second_touch_is_not_lost() -> None:
+    async def scenario(debounce: Debounce) -> None:
+        debounce.touch()
+        await asyncio.sleep(0.001)
+        debounce.touch()
 
-    assert delivered.at == [0, 11]
+    assert pulses_of(scenario) == [0, 11]

@@ -131,8 +131,10 @@ WRONG_SERVICES = {
         'digits, - and ., at most 253 (got "a_b.example")\n1 error in 1 file'
     ),
     ("name: web", "name: Web"): (
-        "x.yaml:4:9: metadata.name: must be a DNS name: lower-case letters, digits, "
-        '- and ., at most 253 (got "Web")\n1 error in 1 file'
+        f'x.yaml:4:9: metadata.name: {LABEL} (got "Web")\n1 error in 1 file'
+    ),
+    ("name: web", "name: my.svc"): (
+        f'x.yaml:4:9: metadata.name: {LABEL} (got "my.svc")\n1 error in 1 file'
     ),
     ("name: web", "name: web\n  namespace: a.b"): (
         f'x.yaml:5:14: metadata.namespace: {LABEL} (got "a.b")\n1 error in 1 file'

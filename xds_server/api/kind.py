@@ -168,7 +168,9 @@ def _read_service(manifest: Manifest) -> tuple[Body | None, list[Fault]]:
     service = _convert(manifest, Service)
     if isinstance(service, list):
         return None, service
-    faults = [*rule.metadata_faults(service.metadata), *rule.service_faults(service)]
+    # The name is one label of host names, and part of the names that Envoy knows.
+    faults = list(rule.metadata_faults(service.metadata, dotted=False))
+    faults += rule.service_faults(service)
     return service, faults
 
 

@@ -36,10 +36,13 @@ _ADDRESS_TYPES: Final = ("IPv4", "IPv6", "FQDN")
 _SPEC_PORTS: Final = ("spec", "ports")
 
 
-def metadata_faults(metadata: Metadata) -> Iterator[Fault]:
-    """Check an object's identity."""
-    if not name.is_dns_name(metadata.name):
-        yield _must(("metadata", "name"), f"be {name.DNS_NAME}", metadata.name)
+def metadata_faults(metadata: Metadata, *, dotted: bool = True) -> Iterator[Fault]:
+    """Check an object's identity; the names of most kinds may be `dotted`."""
+    is_name, form = name.is_dns_name, name.DNS_NAME
+    if not dotted:
+        is_name, form = name.is_dns_label, name.DNS_LABEL
+    if not is_name(metadata.name):
+        yield _must(("metadata", "name"), f"be {form}", metadata.name)
     if not name.is_dns_label(metadata.namespace):
         path = ("metadata", "namespace")
         yield _must(path, f"be {name.DNS_LABEL}", metadata.namespace)

@@ -11,7 +11,11 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from tests.mesh.documents import service
+from xds_server import offline
 from xds_server.cli import cli
+from xds_server.mesh.event import Applied
+from xds_server.sources.files import load
 
 POLICIES = Path(__file__).parent.parent / "policies"
 GOOD = """\
@@ -95,6 +99,21 @@ def test_render_prints_what_envoy_would_be_sent(good: Path) -> None:
 
     assert done.returncode == 0
     assert [each["cluster_name"] for each in resources] == ["shop/web/80"]
+
+
+def test_render_reports_what_it_cannot_print_and_prints_the_rest(
+    good: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What no decoder lets pass is an error like others, and exits with 1."""
+    strange = Applied(document=service("my.svc", source="bad.yaml"))
+    monkeypatch.setattr(offline, "load", lambda paths: (*load(paths), strange))
+    done = run("render", good, "--type", "cluster")
+
+    assert done.returncode == 1
+    assert "bad.yaml:1:1: cannot be sent to an Envoy: shop/my.svc/80" in done.stderr
+    assert [each["name"] for each in yaml.safe_load(done.stdout)["resources"]] == [
+        "shop/web/80"
+    ]
 
 
 @pytest.mark.parametrize(

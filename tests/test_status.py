@@ -79,7 +79,15 @@ def test_a_rejected_resource_is_traced_to_the_policy_that_made_it(
     rejection = Rejection(
         head=head, message="bad ring", suspects=head.names, owners=cluster.owners
     )
-    status = told(status_of(index, [client(rejection)], version="0", is_ready=True))
+    status = told(
+        status_of(
+            index,
+            [client(rejection)],
+            untranslated=(),
+            version="0",
+            is_ready=True,
+        )
+    )
 
     (rejected,) = status.nodes[0].types["cluster"].rejected
     assert rejected.owners == ["Service shop/web", "TrafficPolicy shop/spread"]
@@ -93,7 +101,9 @@ def test_a_rejected_resource_is_traced_to_the_policy_that_made_it(
 
 
 def test_a_policy_that_nobody_rejects_has_no_such_condition(index: Index) -> None:
-    status = told(status_of(index, [client()], version="0", is_ready=True))
+    status = told(
+        status_of(index, [client()], untranslated=(), version="0", is_ready=True)
+    )
 
     assert [each.type for each in status.policies[0].targets[0].conditions] == [
         "Accepted",

@@ -51,7 +51,7 @@ class ControlPlane:
         self._source = FilesSource(paths)
         self._index = Index(sources=[self._source.name])
         self._snapshot = Snapshot()
-        self._publisher = Publisher(self._index.services, self._snapshot)
+        self._publisher = Publisher(self._index, self._snapshot)
         self._changed: set[ServiceName] = set()
         self._debounce = Debounce(quiet=_QUIET, ceiling=_CEILING)
         self._metrics = Metrics(self._publisher.tables)
@@ -134,6 +134,7 @@ class ControlPlane:
         return status_of(
             self._index,
             self._server.statuses(),
+            untranslated=self._publisher.problems,
             version=version("xds-server"),
             is_ready=self._snapshot.is_ready,
         )

@@ -180,6 +180,7 @@ def render(
     settings = _settings(RenderSettings, locals())
 
     from xds_server import offline
+    from xds_server.api.problem import Severity
     from xds_server.translate import render as text
     from xds_server.xds import SHORT_NAMES
 
@@ -197,6 +198,8 @@ def render(
     )
     as_yaml = settings.output is RenderFormat.YAML
     _data((text.to_yaml(mapping) if as_yaml else text.to_json(mapping)).rstrip("\n"))
+    if any(problem.severity is Severity.ERROR for problem in problems):
+        raise typer.Exit(EXIT_FINDING)
 
 
 @cli.command()

@@ -7,19 +7,25 @@ connected.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import structlog
 
+from xds_server.api.problem import Problem
 from xds_server.mesh.audience import audience_of
-from xds_server.mesh.index import Changes
+from xds_server.mesh.index import Changes, Index
 from xds_server.mesh.model import Audience, Discovery, Port, Service
 from xds_server.mesh.service import ServiceName
+from xds_server.serve.ending import NotReadyError
 from xds_server.serve.node import Node
 from xds_server.snapshot.table import Table
 from xds_server.snapshot.view import Snapshot, Update, View
 from xds_server.translate.check import TranslateError
-from xds_server.translate.service import build_entrance, build_service
+from xds_server.translate.service import (
+    build_entrance,
+    build_service,
+    untranslatable,
+)
 from xds_server.xds import CLUSTER, ENDPOINT, LISTENER, ROUTE, Resource
 
 _SHARED = (CLUSTER, ENDPOINT)
@@ -32,19 +38,31 @@ logger = structlog.get_logger(__name__)
 
 
 class Publisher:
-    """Keeps a `Snapshot` in step with the mesh; also the server's `ViewDirectory`."""
+    """Keeps a `Snapshot` in step with the mesh; also the server's `ViewDirectory`.
 
-    def __init__(
-        self, services: Mapping[ServiceName, Service], snapshot: Snapshot
-    ) -> None:
-        """Publish *services*, a live mapping, to *snapshot*."""
-        self._services = services
+    A Service that cannot be translated keeps the version of it that could, wherever it
+    appears, and is nowhere if there never was one. All others are none the wiser.
+    """
+
+    def __init__(self, index: Index, snapshot: Snapshot) -> None:
+        """Publish the Services of *index* to *snapshot*."""
+        self._index = index
         self._snapshot = snapshot
+        self._translated: dict[ServiceName, Service] = {}
+        self._failures: dict[ServiceName, TranslateError] = {}
         self._shared = {type_url: Table(type_url) for type_url in _SHARED}
         self._names: dict[ServiceName, frozenset[tuple[str, str]]] = {}
         self._shapes: dict[ServiceName, Shape] = {}
         self._views: dict[Audience, View] = {}
         self._streams: Counter[Audience] = Counter()
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Why Services are not published as they are."""
+        return tuple(
+            untranslatable(self._index.document_of(name), error)
+            for name, error in self._failures.items()
+        )
 
     def publish(self, changes: Changes) -> int:
         """Publish what *changes* names; return how many resources really changed."""
@@ -53,20 +71,29 @@ class Publisher:
         updates = list(self._update_services(changes))
         if self._reshape(changes):
             for audience, view in self._views.items():
-                updates += self._update_entrance(audience, view)
+                updates += self._update_entrance(audience, view) or ()
         changed = self._snapshot.publish(updates)
         return sum(len(each.applied) + len(each.removed) for _, each in changed)
 
     def acquire(self, node: Node) -> View:
-        """Return what *node* sees, and keep it up to date until it is released."""
+        """Return what *node* sees, and keep it up to date until it is released.
+
+        Raises:
+            NotReadyError: listeners and routes cannot be made for such a node. None at
+                all would take away those that it has.
+        """
         audience = self._audience(node)
-        self._streams[audience] += 1
-        view = self._views.get(audience)
-        if view is None:
+        if audience not in self._views:
             own = (Table(type_url) for type_url in _OWN)
-            view = self._views[audience] = View((*self._shared.values(), *own))
-            self._snapshot.publish(self._update_entrance(audience, view))
-        return view
+            view = View((*self._shared.values(), *own))
+            updates = self._update_entrance(audience, view)
+            if updates is None:
+                message = f"no listeners and routes for nodes like {node.id}"
+                raise NotReadyError(message)
+            self._snapshot.publish(updates)
+            self._views[audience] = view
+        self._streams[audience] += 1
+        return self._views[audience]
 
     def release(self, node: Node) -> None:
         """Forget the audience of *node* if this was its last stream."""
@@ -86,8 +113,8 @@ class Publisher:
         """Note the shapes of Services that changed; return whether one is another."""
         before = [self._shapes.pop(name, None) for name in changes.deleted]
         is_other = any(shape is not None for shape in before)
-        for name in changes.services:
-            upstreams = self._services[name].upstreams
+        for name in changes.services & self._translated.keys():
+            upstreams = self._translated[name].upstreams
             shape = tuple((each.port, each.discovery) for each in upstreams)
             is_other |= self._shapes.get(name) != shape
             self._shapes[name] = shape
@@ -103,6 +130,8 @@ class Publisher:
         applied: list[Resource] = []
         deleted: list[tuple[str, str]] = []
         for name in changes.deleted:
+            self._translated.pop(name, None)
+            self._failures.pop(name, None)
             deleted += self._names.pop(name, ())
         for name in changes.services:
             resources = self._build_service(name)
@@ -121,20 +150,26 @@ class Publisher:
 
     def _build_service(self, name: ServiceName) -> tuple[Resource, ...] | None:
         """Return the resources of a Service, None to leave those that are published."""
+        service = self._index.services[name]
         try:
-            return tuple(build_service(self._services[name]))
-        except TranslateError:
+            resources = tuple(build_service(service))
+        except TranslateError as error:
             logger.exception(
                 "Service not translated, the last version stays", name=name
             )
+            self._failures[name] = error
             return None
+        self._failures.pop(name, None)
+        self._translated[name] = service
+        return resources
 
-    def _update_entrance(self, audience: Audience, view: View) -> list[Update]:
+    def _update_entrance(self, audience: Audience, view: View) -> list[Update] | None:
+        """Return the update of an audience's own tables, None to leave them as is."""
         try:
-            resources = tuple(build_entrance(self._services.values(), audience))
+            resources = tuple(build_entrance(self._translated.values(), audience))
         except TranslateError:
             logger.exception("listeners and routes not translated", audience=audience)
-            return []
+            return None
         return [
             Update.replacing(
                 view.table(type_url),

@@ -7,7 +7,7 @@ are camelCase, like all that users read and write. Nothing is decided here.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from xds_server.api.problem import Problem
+from xds_server.api.problem import Problem, in_order
 from xds_server.mesh.index import Index
 from xds_server.mesh.status import PolicyStatus
 from xds_server.serve.client import ClientStatus, TypeStatus
@@ -17,9 +17,17 @@ Json = Mapping[str, object]
 
 
 def status_of(
-    index: Index, clients: Iterable[ClientStatus], *, version: str, is_ready: bool
+    index: Index,
+    clients: Iterable[ClientStatus],
+    *,
+    untranslated: Iterable[Problem],
+    version: str,
+    is_ready: bool,
 ) -> Json:
-    """Return everything that `/status` says."""
+    """Return everything that `/status` says.
+
+    *untranslated* are the problems beside those of the index.
+    """
     clients = tuple(clients)
     rejections = _rejections(clients)
     return {
@@ -33,7 +41,9 @@ def status_of(
             _policy(index.statuses[key], rejections.get(str(key), ()))
             for key in sorted(index.statuses)
         ],
-        "problems": [_problem(problem) for problem in index.problems],
+        "problems": [
+            _problem(problem) for problem in in_order((*index.problems, *untranslated))
+        ],
     }
 
 

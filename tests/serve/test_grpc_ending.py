@@ -19,6 +19,7 @@ from tests.serve.setting import (
     ask_delta,
     ask_sotw,
     cluster,
+    delta_names,
     sotw_bodies,
 )
 from tests.serve.wire import (
@@ -27,7 +28,10 @@ from tests.serve.wire import (
     open_delta,
     open_sotw,
 )
+from xds_server.serve.ending import NotReadyError
 from xds_server.serve.grpc_server import XdsServer
+from xds_server.serve.node import Node
+from xds_server.snapshot.view import View
 from xds_server.xds import CLUSTER
 
 
@@ -54,6 +58,24 @@ async def test_a_node_without_an_id_is_refused(
         grpc.StatusCode.INVALID_ARGUMENT,
         "the first request of a stream must carry a node with an id",
     )
+
+
+async def test_a_node_for_which_there_is_nothing_yet_is_sent_away(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its stream ends before a response, and it may come back at once."""
+
+    def refuse(_: Node) -> View:
+        message = "nothing for you yet"
+        raise NotReadyError(message)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(setting.world, "acquire", refuse)
+        refused = await (await ask_delta(setting)).status()
+    again = await (await ask_delta(setting)).receive()
+
+    assert refused == (grpc.StatusCode.UNAVAILABLE, "nothing for you yet")
+    assert delta_names(again) == ["a", "b"]
 
 
 @pytest.mark.parametrize("is_first", [True, False])

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from xds_server.api.document import Document
 from xds_server.api.problem import ObjectKey, Problem
 from xds_server.mesh.catalog import Catalog
 from xds_server.mesh.event import Applied, Deleted, Event, Listed, Reported
@@ -75,6 +76,17 @@ class Index:
     def problems(self) -> tuple[Problem, ...]:
         """All that is wrong now, in the documents and between them, by place."""
         return self._tally.problems
+
+    def document_of(self, name: ServiceName) -> Document:
+        """Return the document of one of `services`.
+
+        Raises:
+            KeyError: there is no such Service.
+        """
+        document = self._catalog.get(ObjectKey("Service", *name))
+        if document is None:
+            raise KeyError(name)
+        return document
 
     @property
     def listed(self) -> bool:

@@ -57,7 +57,11 @@ class ViewDirectory(Protocol):
     """
 
     def acquire(self, node: Node) -> View:
-        """Return what *node* sees, for the lifetime of one stream."""
+        """Return what *node* sees, for the lifetime of one stream.
+
+        Raises:
+            NotReadyError: there is nothing for such a node yet; nothing is to release.
+        """
         ...
 
     def release(self, node: Node) -> None:

@@ -1,50 +1,51 @@
-"""Regular expressions as Envoy reads them: RE2, which has no backtracking.
+"""Regular expressions as Envoy reads them: by RE2 itself (google-re2), over bytes.
 
-Python's own compiler finds what is malformed; what RE2 does not know is found by its
-writing (https://github.com/google/re2/wiki/Syntax).
+A pattern, or the text that replaces a match, in; what Envoy would not take out. RE2 has
+no backtracking (https://github.com/google/re2/wiki/Syntax).
 """
 
 import re
-import warnings
-from typing import Final
+from typing import Final, Protocol
+
+import re2  # type: ignore[import-untyped]  # ships no types
 
 _LONGEST: Final = 1024
-_HIGHEST_REPEAT: Final = 1000  # RE2's own limit
-_NO_SYNTAX: Final = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
-"""Escapes and character classes: what looks like syntax inside of them is none."""
+_LARGEST_PROGRAM: Final = 100
+"""Envoy's `re2.max_program_size.error_level`, unless its own runtime says another."""
 
-_ESCAPE: Final = re.compile(r"\\.", re.DOTALL)
-_UNKNOWN_GROUP: Final = re.compile(r"\(\?(?!:|P<|[imsU]*(?:-[imsU]+)?[:)])")
-_UNKNOWN_ESCAPE: Final = re.compile(r"\\[1-9ZuUNk]")
-_POSSESSIVE: Final = re.compile(r"[*+?}]\+")
-_REPEAT: Final = re.compile(r"\{([0-9]*),?([0-9]*)\}")
 _REFERENCE: Final = re.compile(r"\\(.?)", re.DOTALL)
+
+
+class _Program(Protocol):
+    """What is used of a compiled expression."""
+
+    groups: int
+    programsize: int
 
 
 def pattern_error(pattern: str) -> str | None:
     """Say what Envoy would not take, or None."""
     if not pattern or len(pattern) > _LONGEST:
         return f"must be 1 to {_LONGEST} characters"
-    if _compile(pattern) is None:
-        return "must be a regular expression (RE2)"
-    escapes = "".join(_ESCAPE.findall(pattern))
-    if _UNKNOWN_ESCAPE.search(escapes):
-        return "has an escape that RE2 does not know"
-    syntax = _NO_SYNTAX.sub("x", pattern)
-    if _UNKNOWN_GROUP.search(syntax) or _POSSESSIVE.search(syntax):
-        return "has a group or repeat that RE2 does not know, such as a lookahead"
-    repeats = [int(one or 0) for found in _REPEAT.findall(syntax) for one in found]
-    if max(repeats, default=0) > _HIGHEST_REPEAT:
-        return f"repeats more than {_HIGHEST_REPEAT} times"
+    try:
+        size = _compile(pattern).programsize
+    except re2.error as error:
+        reason = error.args[0].decode().partition(":")[0]
+        return f"must be a regular expression (RE2): {reason}"
+    if size > _LARGEST_PROGRAM:
+        found = f"needs {size} RE2 instructions, Envoy allows {_LARGEST_PROGRAM}"
+        return f"{found}: repeat less, or use * or +"
     return None
 
 
 def substitution_error(substitution: str, pattern: str) -> str | None:
-    r"""Say what is wrong with the text that replaces a match: `\1` is a group."""
-    compiled = _compile(pattern)
+    r"""Say what is wrong with the text that replaces a match: `\1` is a group.
+
+    *pattern* is one that Envoy takes.
+    """
     if not substitution.isprintable():
         return "must be printable: it becomes part of what is hashed"
-    groups = compiled.groups if compiled else 9
+    groups = _compile(pattern).groups
     for character in _REFERENCE.findall(substitution):
         if character == "\\":
             continue
@@ -55,10 +56,10 @@ def substitution_error(substitution: str, pattern: str) -> str | None:
     return None
 
 
-def _compile(pattern: str) -> re.Pattern[str] | None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return re.compile(pattern)
-        except (re.error, RecursionError, OverflowError):
-            return None
+def _compile(pattern: str) -> _Program:
+    """Compile as Envoy does: a character beyond ASCII is the bytes of its UTF-8."""
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    options.log_errors = False
+    program: _Program = re2.compile(pattern.encode(), options)
+    return program

@@ -15,7 +15,9 @@ from tests.translate.mesh_input import (
 )
 from tests.translate.policy_input import ACCEPTED, DOUBTFUL
 from tests.translate.static_bootstrap import refusal, static_bootstrap
+from xds_server.api.hash_key import HashHeader, HashKey, Regex
 from xds_server.api.policy import LoadBalancer
+from xds_server.api.regular_expression import pattern_error
 from xds_server.mesh.model import Audience, Endpoint, Protocol, Service
 
 pytestmark = pytest.mark.envoy
@@ -69,6 +71,50 @@ def test_whatever_the_api_accepts(tmp_path: Path) -> None:
 
     assert len(policies) > 20
     assert complaint is None, list(enumerate(policies.values()))
+
+
+def with_pattern(pattern: str) -> LoadBalancer:
+    """Return a policy with a regular expression that nobody has checked."""
+    regex = Regex.model_construct(pattern=pattern, substitution="x")
+    header = HashHeader.model_construct(name="x-user", regex=regex)
+    key = HashKey.model_construct(header=header)
+    policy = load_balancer({"type": "Maglev", "hashOn": [{"header": {"name": "x"}}]})
+    return policy.model_copy(update={"hash_on": (key,)})
+
+
+TAKEN = (
+    *("x{96}", "é{95}", r"\pL", ".*", "^[A-Za-z0-9_-]{2,18}$", "(?P<n>x)(?P<n>x)"),
+    *(r"\bx\B", "(?i:x)", "[[:alpha:]]", r"\x{e9}", "日本", r"\C", "(?<n>x)"),
+)
+REFUSED = {
+    "x{97}": "RE2 program size of 101",
+    "é{96}": "RE2 program size of 101",
+    "^[A-Za-z0-9_-]{20,200}$": "RE2 program size of 982",
+    "(a{1000}){1000}": "invalid repetition size",
+    "(?P<é>a)": "invalid named capture group",
+    r"\é": "invalid escape sequence",
+    r"(x)\1": "invalid escape sequence",
+    "(?=x)": "invalid perl operator",
+    "a++": "bad repetition operator",
+}
+"""And Envoy's reason."""
+
+
+def test_regular_expressions_up_to_the_limit(tmp_path: Path) -> None:
+    mesh = services(map(with_pattern, TAKEN))
+
+    assert [pattern for pattern in TAKEN if pattern_error(pattern)] == []
+    assert refusal(static_bootstrap(Audience(), mesh), tmp_path) is None
+
+
+@pytest.mark.parametrize(("pattern", "reason"), REFUSED.items())
+def test_regular_expressions_that_envoy_refuses(
+    pattern: str, reason: str, tmp_path: Path
+) -> None:
+    mesh = services([with_pattern(pattern)])
+
+    assert pattern_error(pattern) is not None
+    assert reason in (refusal(static_bootstrap(Audience(), mesh), tmp_path) or "")
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
 """What is published of a mesh, where a Service of it cannot be translated."""
 
 import pytest
+from structlog.testing import capture_logs
 
-from tests.mesh.documents import service, slice_of
+from tests.mesh.documents import TCP, service, slice_of
 from xds_server.api.document import Document
 from xds_server.api.kubernetes import ServicePort
 from xds_server.mesh.event import Applied, Deleted
@@ -92,6 +93,27 @@ def test_the_last_version_that_could_be_translated_stays_everywhere() -> None:
     assert names(view, CLUSTER) == ["shop/web/81"]
     assert newcomer.table(ROUTE).version == view.table(ROUTE).version != route
     assert mesh.messages == []
+
+
+def test_a_tcp_port_hidden_by_a_nodes_own_http_port_is_logged() -> None:
+    """Most nodes listen for HTTP elsewhere, and have a listener for it."""
+    database = service(
+        "db", ports=[TCP], annotations={"traffic.xds-server.dev/listen-port": "8080"}
+    )
+    mesh = Mesh(database)
+    with capture_logs() as logs:
+        usual = mesh.publisher.acquire(NODE)
+        hiding = mesh.publisher.acquire(Node(id="a", metadata={"listen_port": 8080}))
+
+    assert names(usual, LISTENER) == ["outbound/http", "outbound/tcp/shop/db/5432"]
+    assert names(hiding, LISTENER) == ["outbound/http"]
+    assert [(log["log_level"], log["event"], log["service"]) for log in logs] == [
+        (
+            "warning",
+            "no TCP listener: its port is the node's HTTP port",
+            "shop/db:5432",
+        )
+    ]
 
 
 def test_a_failure_is_forgotten_with_its_service() -> None:

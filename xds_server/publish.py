@@ -163,6 +163,17 @@ class Publisher:
         self._translated[name] = service
         return resources
 
+    def _log_hidden(self, audience: Audience) -> None:
+        """Log the TCP ports that have no listener there: it would be the HTTP one's."""
+        for namespace, service in self._translated:
+            for upstream in self._translated[namespace, service].upstreams:
+                if upstream.port.listen_port == audience.listen_port:
+                    logger.warning(
+                        "no TCP listener: its port is the node's HTTP port",
+                        service=f"{namespace}/{service}:{upstream.port.number}",
+                        audience=audience,
+                    )
+
     def _update_entrance(self, audience: Audience, view: View) -> list[Update] | None:
         """Return the update of an audience's own tables, None to leave them as is."""
         try:
@@ -170,6 +181,7 @@ class Publisher:
         except TranslateError:
             logger.exception("listeners and routes not translated", audience=audience)
             return None
+        self._log_hidden(audience)
         return [
             Update.replacing(
                 view.table(type_url),

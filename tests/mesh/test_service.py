@@ -209,6 +209,17 @@ def test_of_two_services_the_first_by_name_gets_a_listen_port() -> None:
     assert messages(index) == ["listen port 15432 belongs to Service shop/a"]
 
 
+def test_no_service_gets_the_port_of_the_http_listener() -> None:
+    index = index_of(service(ports=[TCP], annotations={LISTEN: "15001"}))
+
+    assert service_in(index).upstreams[0].port.listen_port is None
+    (problem,) = index.problems
+    assert str(problem) == (
+        f"test.yaml:1:4: metadata.annotations[{LISTEN}]: listen port 15001 belongs to "
+        "the HTTP listener\n  hint: choose another port"
+    )
+
+
 def test_a_listen_port_is_handed_on_when_its_service_lets_go() -> None:
     asked = {LISTEN: "15432"}
     index = index_of(

@@ -18,6 +18,7 @@ from xds_server.mesh.attachment import Attachment, attach, rank
 from xds_server.mesh.backend import Backend, Backends, resolve_backends
 from xds_server.mesh.finding import finding, warning
 from xds_server.mesh.model import (
+    Audience,
     Discovery,
     Endpoint,
     Health,
@@ -139,14 +140,18 @@ def _ports(
     by_port: dict[int, int] = {}
     for number, listen_port in listens.by_port.items():
         owner = listener_of(listen_port)
-        if owner == name:
+        if listen_port == Audience().listen_port:
+            holder = "the HTTP listener"
+        elif owner != name:
+            holder = f"Service {owner[0]}/{owner[1]}"
+        else:
             by_port[number] = listen_port
             continue
         problems.append(
             finding(
                 document,
                 ("metadata", "annotations", LISTEN_PORT),
-                f"listen port {listen_port} belongs to Service {owner[0]}/{owner[1]}",
+                f"listen port {listen_port} belongs to {holder}",
                 hint="choose another port",
             )
         )

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from tests.mesh.documents import service
 from xds_server import offline
 from xds_server.cli import cli
+from xds_server.mesh.audience import audience_of
 from xds_server.mesh.event import Applied
 from xds_server.sources.files import load
 
@@ -128,6 +129,24 @@ def test_render_shows_what_one_node_would_be_sent(
     domains = {domain for host in routes["virtual_hosts"] for domain in host["domains"]}
 
     assert ("web" in domains) is knows_the_short_name
+
+
+@pytest.mark.parametrize(
+    ("flags", "namespace"),
+    [
+        (["--node-id", "me.shop"], "shop"),
+        (["--node-id", "me"], "default"),
+        (["--node-id", "me.shop", "--namespace", "other"], "other"),
+    ],
+)
+def test_a_bootstrapped_node_is_of_the_namespace_that_render_shows(
+    flags: list[str], namespace: str
+) -> None:
+    """A default written out would win over what the node's id says."""
+    node = yaml.safe_load(run("bootstrap", *flags).stdout)["node"]
+    audience, _ = audience_of(node["metadata"], node_id=node["id"])
+
+    assert audience.namespace == namespace
 
 
 def test_a_flag_beats_the_environment_which_beats_the_default() -> None:

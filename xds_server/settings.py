@@ -133,10 +133,11 @@ class BootstrapSettings(BaseSettings):
     node_cluster: str = Field(
         "xds-server", min_length=1, description="The node's service cluster."
     )
-    namespace: str = Field(
-        "default",
+    namespace: str | None = Field(
+        None,
         pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$",
-        description="Where short Service names are looked up.",
+        description="Where short Service names are looked up; "
+        "unless given, that of a node id NAME.NAMESPACE, or else default.",
     )
     label: tuple[Label, ...] = Field(
         (), description="A label of the client, KEY=VALUE; may be repeated."

@@ -17,7 +17,7 @@ class Arguments(TypedDict, total=False):
     node_id: str
     node_cluster: str
     role: Role
-    namespace: str
+    namespace: str | None
     labels: dict[str, str]
     region: str
     zone: str
@@ -33,7 +33,7 @@ make_bootstrap = partial(
     node_id="sidecar",
     node_cluster="xds-server",
     role=Role.SIDECAR,
-    namespace="default",
+    namespace=None,
     labels={},
     region="",
     zone="",

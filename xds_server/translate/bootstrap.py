@@ -71,7 +71,7 @@ def build_bootstrap(
     node_id: str,
     node_cluster: str,
     role: Role,
-    namespace: str,
+    namespace: str | None,
     labels: Mapping[str, str],
     region: str,
     zone: str,
@@ -87,7 +87,8 @@ def build_bootstrap(
         node_id: Unique in the mesh.
         node_cluster: The node's service cluster.
         role: Beside one client, or in front of the servers.
-        namespace: Where short Service names are looked up.
+        namespace: Where short Service names are looked up; None leaves it to what
+            the server reads from *node_id*.
         labels: The labels of the client.
         region: The region of the node, empty where unknown.
         zone: The zone of the node, empty where unknown.
@@ -112,10 +113,11 @@ def build_bootstrap(
         raise ValueError(message)
     metadata: dict[str, object] = {
         "role": role.value,
-        "namespace": namespace,
         "listen_address": listen_address,
         "listen_port": listen_port,
     }
+    if namespace is not None:
+        metadata["namespace"] = namespace
     if labels:
         metadata["labels"] = dict(labels)
     locality = Locality(region=region, zone=zone) if region or zone else None

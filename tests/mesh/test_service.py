@@ -81,6 +81,19 @@ def test_external_name_is_one_dns_endpoint_a_port() -> None:
     assert second.endpoints == (Endpoint(address="api.example", port=443),)
 
 
+def test_a_service_without_ports_is_worth_a_warning() -> None:
+    """Kubernetes asks no ExternalName for ports, but an Envoy needs them."""
+    spec = ServiceSpec(type="ExternalName", external_name="api.example")
+    index = index_of(service(spec=spec))
+    (problem,) = index.problems
+
+    assert service_in(index).upstreams == ()
+    assert str(problem) == (
+        "test.yaml:1:3: warning: spec.ports: a Service without ports has no cluster: "
+        "no Envoy can reach it\n  hint: add a port, such as {name: http, port: 80}"
+    )
+
+
 def test_a_headless_service_has_the_endpoints_of_its_slices() -> None:
     spec = ServiceSpec(cluster_ip="None", ports=(HTTP,))
 

@@ -38,7 +38,12 @@ def balanced_ports(
     """Return a Service's TCP ports by number, and what is wrong with the others."""
     ports: dict[int, ServicePort] = {}
     problems: list[Problem] = []
-    for position, port in enumerate(service_of(document).spec.ports):
+    found = service_of(document).spec.ports
+    if not found:
+        message = "a Service without ports has no cluster: no Envoy can reach it"
+        hint = "add a port, such as {name: http, port: 80}"
+        problems.append(warning(document, ("spec", "ports"), message, hint=hint))
+    for position, port in enumerate(found):
         path = ("spec", "ports", position)
         if port.protocol != "TCP":
             message = f"{port.protocol} is not balanced: the port is left out"

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.mesh.documents import HTTP, TCP, document, policy, service, slice_of
+from xds_server.api.decode import decode
 from xds_server.api.document import Document
 from xds_server.api.kubernetes import ServicePort
 from xds_server.api.policy import (
@@ -238,6 +239,34 @@ def test_a_target_without_endpoints_is_a_warning() -> None:
             "shop/web has no ready endpoint"
         )
     ]
+
+
+HEAVY = b"""\
+apiVersion: traffic.xds-server.dev/v1alpha1
+kind: TrafficPolicy
+metadata: {namespace: shop, name: heavy}
+spec:
+  targetRefs: [{kind: Service, name: web}]
+  loadBalancer:
+    type: Weighted
+    weights:
+      default: 1000000
+"""
+
+
+def test_weights_that_are_too_heavy_together_are_an_error_at_their_place() -> None:
+    """Each of them is fine by itself, and so is the policy: there are too many."""
+    many = slice_of([f"10.0.{n // 256}.{n % 256}" for n in range(4295)])
+    index = index_of(service(), many, *decode(HEAVY, source="heavy.yaml").documents)
+    (problem,) = index.problems
+
+    assert str(problem) == (
+        "heavy.yaml:9:7: spec.loadBalancer.weights: the weights of all endpoints must "
+        "sum to <= 4294967295 (got 4295000000)\n"
+        "  hint: divide all weights by the same number"
+    )
+    assert in_force(index) == {80: LoadBalancerType.ROUND_ROBIN}
+    assert accepted(index, "heavy").reason is Reason.INVALID
 
 
 def test_a_rejected_newest_version_is_told_and_the_last_one_stays() -> None:

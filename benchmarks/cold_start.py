@@ -8,9 +8,13 @@ doing nothing with them.
 import asyncio
 import sys
 import tempfile
+from datetime import timedelta
+from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from time import perf_counter
 
+import aiohttp
 import grpc.aio  # type: ignore[import-untyped]  # ships no types
 from envoy.config.core.v3.base_pb2 import Node
 from envoy.service.discovery.v3.discovery_pb2 import (
@@ -26,6 +30,7 @@ from xds_server.xds import CLUSTER, ENDPOINT
 
 SERVICES = 10_000
 ENDPOINTS = 10
+PATIENCE = timedelta(minutes=2)
 METHOD = (
     "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
 )
@@ -60,6 +65,7 @@ async def _measure(suffix: str) -> list[Result]:
         ]
         start = perf_counter()
         async with run_child("xds-server", command, Path(name) / "log") as child:
+            await child.wait_for(partial(_is_ready, admin), "readiness", PATIENCE)
             await _complete(xds)
             elapsed = perf_counter() - start
             peak = _peak_memory(child.process.pid)
@@ -76,23 +82,21 @@ async def _measure(suffix: str) -> list[Result]:
     ]
 
 
+async def _is_ready(admin: str) -> bool:
+    """Whether the server says so: before, it ends every stream."""
+    async with aiohttp.ClientSession() as session:
+        try:
+            async with session.get(f"http://{admin}/readyz") as answer:
+                return answer.status == HTTPStatus.OK
+        except aiohttp.ClientConnectionError:
+            return False
+
+
 async def _complete(address: str) -> None:
-    """Return when one client has all clusters and assignments."""
-    options = [
-        ("grpc.max_receive_message_length", -1),
-        ("grpc.initial_reconnect_backoff_ms", 20),
-        ("grpc.max_reconnect_backoff_ms", 20),
-    ]
+    """Return when one client of a ready server has all clusters and assignments."""
+    options = [("grpc.max_receive_message_length", -1)]
     async with grpc.aio.insecure_channel(address, options=options) as channel:
-        while True:
-            try:
-                await _subscribe(channel.stream_stream(METHOD)(wait_for_ready=True))
-            except grpc.aio.AioRpcError as error:
-                if error.code() is not grpc.StatusCode.UNAVAILABLE:
-                    raise
-                await asyncio.sleep(0.02)
-            else:
-                return
+        await _subscribe(channel.stream_stream(METHOD)())
 
 
 async def _subscribe(call: grpc.aio.StreamStreamCall) -> None:
@@ -107,7 +111,8 @@ async def _subscribe(call: grpc.aio.StreamStreamCall) -> None:
     while any(lacking.values()):
         message = await call.read()
         if message is grpc.aio.EOF:
-            raise await _failure(call)
+            reason = f"the stream ended: {await call.details()}"
+            raise EOFError(reason)
         response = DeltaDiscoveryResponse.FromString(message)
         lacking[response.type_url] -= len(response.resources)
         answer = DeltaDiscoveryRequest(
@@ -115,15 +120,6 @@ async def _subscribe(call: grpc.aio.StreamStreamCall) -> None:
         )
         await call.write(answer.SerializeToString())
     call.cancel()
-
-
-async def _failure(call: grpc.aio.StreamStreamCall) -> grpc.aio.AioRpcError:
-    return grpc.aio.AioRpcError(
-        await call.code(),
-        await call.initial_metadata(),
-        await call.trailing_metadata(),
-        await call.details(),
-    )
 
 
 def _peak_memory(process: int) -> float:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -9,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from xds_server.api.kind import Verdict, judge
 from xds_server.api.kubernetes import Pod
+from xds_server.api.manifest import Manifest
 from xds_server.api.problem import Problem
 from xds_server.mesh.event import Applied, Deleted, Listed, Reported
 from xds_server.sources.files import FilesSource, load
@@ -95,6 +98,34 @@ async def test_all_there_is_comes_first_and_ends_with_listed(tmp_path: Path) -> 
     async with watching(tmp_path) as heard:
         assert heard.versions == {"x": "v1"}
         assert heard.batches == 1
+
+
+async def test_a_stop_waits_for_no_more_than_one_object(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that goes on reading would keep the process alive for seconds."""
+    for name in ("a", "b"):
+        documents = (manifest(f"{name}-{number}") for number in range(3))
+        (tmp_path / f"{name}.yaml").write_text("---\n".join(documents))
+    started, resume, judged = threading.Event(), threading.Event(), list[str]()
+
+    def hold(found: Manifest) -> Verdict:
+        started.set()
+        assert resume.wait(TIMEOUT)
+        verdict = judge(found)
+        judged.append(str(verdict.key))
+        return verdict
+
+    monkeypatch.setattr("xds_server.api.decode.judge", hold)
+    loop = asyncio.get_running_loop()
+    async with asyncio.TaskGroup() as tasks:
+        reading = tasks.create_task(Heard().listen(FilesSource([tmp_path])))
+        assert await asyncio.to_thread(started.wait, TIMEOUT)
+        reading.cancel()
+    resume.set()
+    await loop.shutdown_default_executor()
+
+    assert judged == ["Pod default/a-0"]
 
 
 @pytest.mark.parametrize("write", [Path.write_text, replace], ids=["write", "rename"])

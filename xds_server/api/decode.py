@@ -5,7 +5,7 @@ one document never keeps the others out; what is no YAML at all keeps everything
 """
 
 import gc
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -27,10 +27,14 @@ MAX_DOCUMENT_BYTES = 32 * 1024 * 1024
 """The largest source that is read: 100,000 endpoints take about 20 MB of YAML."""
 
 
-def decode(data: bytes, *, source: str) -> Decoded:
+def decode(
+    data: bytes, *, source: str, is_wanted: Callable[[], bool] = lambda: True
+) -> Decoded:
     """Read everything that one source says.
 
-    Never raises: problems are part of the answer. Places in it name `source`.
+    Never raises: problems are part of the answer. Places in it name `source`. It is
+    asked before each object whether the answer `is_wanted` still; a large source takes
+    seconds. Where it is not, the answer means nothing.
     """
     if len(data) > MAX_DOCUMENT_BYTES:
         return _unreadable(too_large(len(data), source=source))
@@ -38,6 +42,8 @@ def decode(data: bytes, *, source: str) -> Decoded:
     try:
         with _without_cyclic_gc():
             for found in _objects(_text(data, source), source):
+                if not is_wanted():
+                    break
                 reading.add(found)
     except UnreadableError as error:
         return _unreadable(error.problem)

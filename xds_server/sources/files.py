@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import os
 import threading
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -48,7 +48,8 @@ class FilesSource:
     async def batches(self) -> AsyncIterator[tuple[Event, ...]]:
         """Yield all there is, with `Listed`, and then what changes; never ends.
 
-        Files are read and decoded in threads. To stop, cancel the task.
+        Files are read and decoded in threads. To stop, cancel the task: a thread ends
+        with the object that it is at.
         """
         stop = threading.Event()
         watch, watched = None, frozenset[str]()
@@ -56,7 +57,9 @@ class FilesSource:
         news: tuple[Event, ...] = (Listed(source=NAME),)
         try:
             while True:
-                events = await asyncio.to_thread(self._reader.refresh, touched)
+                events = await asyncio.to_thread(
+                    self._reader.refresh, touched, lambda: not stop.is_set()
+                )
                 if events or news:
                     yield (*events, *news)
                     news = ()
@@ -94,12 +97,17 @@ class _Reader:
         self._readings: dict[str, _Reading] = {}
         self.listing = Listing()
 
-    def refresh(self, touched: Collection[str] = ()) -> tuple[Event, ...]:
+    def refresh(
+        self,
+        touched: Collection[str] = (),
+        is_wanted: Callable[[], bool] = lambda: True,
+    ) -> tuple[Event, ...]:
         """Read what changed, and return what follows from it.
 
         Where only files that are known were *touched*, nothing else is looked at. They
         are read whatever their signature, for two changes can fall into one tick of the
-        filesystem's clock.
+        filesystem's clock. Once the answer is not wanted any more, there is none, then
+        or later.
         """
         if not touched or not self.listing.renew(touched):
             self.listing = scan(self._paths)
@@ -110,12 +118,14 @@ class _Reader:
             if self._note(path, _Reading(None, obstacle)):
                 changes[path] = _hindered(obstacle)
         for path, found in self.listing.files.items():
+            if not is_wanted():
+                break
             last = self._readings.get(path)
             if last is None or last.found != found or found.location in touched:
                 content = _read(path)
                 if self._note(path, _Reading(found, _digest(content))):
-                    changes[path] = _decode(path, content)
-        return self._file_set.update(changes)
+                    changes[path] = _decode(path, content, is_wanted)
+        return self._file_set.update(changes) if is_wanted() else ()
 
     def _departed(self) -> Iterator[str]:
         """Yield the paths that are there no more, as far as can be seen."""
@@ -137,10 +147,12 @@ def _digest(content: bytes | Obstacle) -> bytes | Obstacle:
     return hashlib.blake2b(content).digest()
 
 
-def _decode(path: str, content: bytes | Obstacle) -> Decoded:
+def _decode(
+    path: str, content: bytes | Obstacle, is_wanted: Callable[[], bool]
+) -> Decoded:
     if isinstance(content, Obstacle):
         return _hindered(content)
-    return decode(content, source=path)
+    return decode(content, source=path, is_wanted=is_wanted)
 
 
 def _hindered(obstacle: Obstacle) -> Decoded:

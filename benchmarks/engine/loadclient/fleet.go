@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// A fleet is all streams, and what they have acknowledged.
+type fleet struct {
+	acks  chan ack
+	ended chan error
+	acked []uint64 // by stream: the newest stamp
+	held  []int    // by stream: resources, each counted as often as it came
+}
+
+// openFleet opens the streams, at most `atOnce` at a time.
+func openFleet(
+	ctx context.Context, streams, atOnce int, server string, wants interest,
+) *fleet {
+	all := &fleet{
+		acks:  make(chan ack, 64*streams),
+		ended: make(chan error, streams),
+		acked: make([]uint64, streams),
+		held:  make([]int, streams),
+	}
+	turns := make(chan struct{}, atOnce)
+	for number := range streams {
+		go func() {
+			turns <- struct{}{}
+			opened, err := open(ctx, number, server, wants)
+			<-turns
+			if err != nil {
+				all.ended <- err
+				return
+			}
+			all.ended <- opened.follow(all.acks)
+		}()
+	}
+	return all
+}
+
+// next returns the next acknowledgement; it fails when a stream ends or none comes.
+func (f *fleet) next(deadline <-chan time.Time) (ack, error) {
+	select {
+	case each := <-f.acks:
+		f.held[each.stream] += each.resources
+		each.before = f.acked[each.stream]
+		f.acked[each.stream] = max(f.acked[each.stream], each.stamp)
+		return each, nil
+	case err := <-f.ended:
+		return ack{}, err
+	case <-deadline:
+		return ack{}, fmt.Errorf("not all have acknowledged in time: %s", f.state())
+	}
+}
+
+func (f *fleet) state() string {
+	return fmt.Sprintf(
+		"stamps from %d to %d, resources from %d to %d",
+		slices.Min(f.acked), slices.Max(f.acked), slices.Min(f.held), slices.Max(f.held),
+	)
+}
+
+// started is the event that all streams have acknowledged the initial state.
+type started struct {
+	Event     string  `json:"event"`
+	Seconds   float64 `json:"seconds"`
+	Resources int     `json:"resources"`
+	Bytes     int     `json:"bytes"`
+}
+
+// awaitStart returns when each stream holds the expected resources.
+func (f *fleet) awaitStart(since time.Time, expected int, patience time.Duration) (started, error) {
+	deadline := time.After(patience)
+	last, lacking := since, len(f.held)
+	result := started{Event: "started"}
+	for lacking > 0 {
+		each, err := f.next(deadline)
+		if err != nil {
+			return result, err
+		}
+		if after := f.held[each.stream]; after >= expected && after-each.resources < expected {
+			lacking--
+		}
+		last = latest(last, each.at)
+		result.Resources += each.resources
+		result.Bytes += each.bytes
+	}
+	result.Seconds = last.Sub(since).Seconds()
+	return result, nil
+}
+
+// changed is the event that all streams have acknowledged one change.
+type changed struct {
+	Event   string  `json:"event"`
+	Seconds float64 `json:"seconds"`
+}
+
+// awaitChange returns when each stream has acknowledged the change with this stamp.
+func (f *fleet) awaitChange(since time.Time, stamp uint64, patience time.Duration) (changed, error) {
+	deadline := time.After(patience)
+	last := since
+	for slices.Min(f.acked) < stamp {
+		each, err := f.next(deadline)
+		if err != nil {
+			return changed{}, err
+		}
+		last = latest(last, each.at)
+	}
+	return changed{Event: "changed", Seconds: last.Sub(since).Seconds()}, nil
+}
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}

@@ -4,32 +4,82 @@ Each benchmark compares with a baseline in the same run, because machines are no
 ratio is what to quote. Nothing here is a test.
 """
 
+import argparse
 import asyncio
 import os
 import platform
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import change, cold_check, cold_start
-from benchmarks.result import Result
+from benchmarks import change, cold_check, cold_start, engine_case
+from benchmarks.engine_compare import Options
+from benchmarks.engine_run import Server
+from benchmarks.result import Result, UnavailableError
 
-BENCHMARKS: dict[str, Callable[[], Awaitable[list[Result]]]] = {
-    "check": cold_check.measure,
-    "change": change.measure,
-    "start": cold_start.measure,
-}
+Benchmark = Callable[[], Awaitable[list[Result]]]
+
+_PEERS: Final = {"linear": Server.LINEAR, "snapshot": Server.SNAPSHOT}
 
 
-async def main(names: list[str]) -> None:
+def _benchmarks(options: Options) -> dict[str, Benchmark]:
+    """Return everything there is to measure, by name."""
+    return {
+        "check": cold_check.measure,
+        "change": change.measure,
+        "start": cold_start.measure,
+        "engine-clusters": partial(engine_case.measure_clusters, options),
+        "engine-endpoints": partial(engine_case.measure_endpoints, options),
+        "engine-cold": partial(engine_case.measure_cold_start, options),
+        "engine-churn": partial(engine_case.measure_churn, options),
+        "engine-idle": partial(engine_case.measure_idle, options),
+        "engine-views": partial(engine_case.measure_views, options),
+    }
+
+
+def _parts(options: Options) -> dict[str, Benchmark]:
+    """Return what is measured anyway, but can be asked for by itself."""
+    return {
+        f"engine-clusters-{size}": partial(
+            engine_case.measure_clusters, options, sizes=(size,)
+        )
+        for size in engine_case.SIZES
+    }
+
+
+def _select(names: list[str], options: Options) -> dict[str, Benchmark]:
+    """Return the benchmarks called *names*; `engine` is all that compare the engine."""
+    benchmarks = _benchmarks(options)
+    if not names:
+        return benchmarks
+    known = benchmarks | _parts(options)
+    selected: dict[str, Benchmark] = {}
+    for name in names:
+        if name == "engine":
+            selected |= {n: each for n, each in benchmarks.items() if "engine-" in n}
+        elif name in known:
+            selected[name] = known[name]
+        else:
+            sys.exit(f"no benchmark {name}; there are: engine, {', '.join(known)}")
+    return selected
+
+
+async def main(names: list[str], options: Options) -> None:
     """Run the benchmarks called *names* and print one table."""
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python"
     table = Table("what", "measured", "aim", "baseline", "ratio")
     table.title = f"{machine} {platform.python_version()}"
-    for name in names:
-        for result in await BENCHMARKS[name]():
+    for name, measure in _select(names, options).items():
+        try:
+            results = await measure()
+        except UnavailableError as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            continue
+        for result in results:
             table.add_row(
                 result.what,
                 result.measured,
@@ -40,4 +90,28 @@ async def main(names: list[str]) -> None:
     Console(width=140).print(table)
 
 
-asyncio.run(main(sys.argv[1:] or list(BENCHMARKS)))
+def _parse(arguments: list[str]) -> tuple[list[str], Options]:
+    default = Options()
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument(
+        "--peer-cache",
+        choices=_PEERS,
+        default="linear",
+        help="what the engine's peer serves from (default: the faster of both)",
+    )
+    for name in ("rounds", "changes", "churn_seconds"):
+        option = f"--{name.replace('_', '-')}"
+        parser.add_argument(option, type=int, default=getattr(default, name))
+    parsed = parser.parse_args(arguments)
+    return parsed.names, Options(
+        peer=_PEERS[parsed.peer_cache],
+        rounds=parsed.rounds,
+        changes=parsed.changes,
+        churn_seconds=parsed.churn_seconds,
+    )
+
+
+asyncio.run(main(*_parse(sys.argv[1:])))

@@ -12,6 +12,7 @@ from typing import Final
 from benchmarks.engine_compare import (
     MEMORY,
     PEAK,
+    REFUSED,
     START_CPU,
     START_WAIT,
     Comparison,
@@ -127,7 +128,13 @@ async def measure_idle(options: Options) -> list[Result]:
     """5,000 streams that have what they want."""
     load = Load(streams=5_000, clusters=100)
     runs = await compare("5,000 idle streams x 100 clusters", load, options)
-    return [runs.row(runs.stream_memory, "50 kB"), runs.row(PEAK), runs.row(START_CPU)]
+    return [
+        runs.row(runs.stream_memory, "50 kB"),
+        runs.row(PEAK),
+        runs.row(START_CPU),
+        runs.row(START_WAIT),
+        runs.row(REFUSED),
+    ]
 
 
 async def measure_views(options: Options) -> list[Result]:

@@ -141,6 +141,9 @@ START_WAIT = Figure(
     lambda run: run.events[0]["seconds"],
     seconds,
 )
+REFUSED = Figure(
+    "streams refused at first", lambda run: run.events[0]["refused"], number
+)
 MEMORY = Figure("RSS", lambda run: run.usages[-1].rss, megabytes)
 PEAK = Figure("peak RSS", lambda run: run.usages[-1].peak, megabytes)
 

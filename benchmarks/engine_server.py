@@ -10,6 +10,7 @@ import json
 import signal
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final
 
 from benchmarks.engine_content import Change, Content
@@ -33,14 +34,14 @@ class Driver:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         """Obey the commands of one connection."""
-        async for line in reader:
-            command: Command = json.loads(line)
-            if command["do"] == "churn":
-                start = time.time_ns()
-                writer.write(_line({"start": start}))
-                await self._churn(command)
-            else:
-                writer.write(_line({"error": self._obey(command)}))
+        with suppress(ConnectionResetError):
+            async for line in reader:
+                command: Command = json.loads(line)
+                if command["do"] == "churn":
+                    writer.write(_line({"start": time.time_ns()}))
+                    await self._churn(command)
+                else:
+                    writer.write(_line({"error": self._obey(command)}))
         writer.close()
 
     def _obey(self, command: Command) -> str:

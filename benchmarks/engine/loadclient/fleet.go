@@ -3,16 +3,22 @@ package main
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
+// retryWithin is how soon a refused stream comes back: Envoy's default, with its jitter.
+const retryWithin = 500 * time.Millisecond
+
 // A fleet is all streams, and what they have acknowledged.
 type fleet struct {
-	acks  chan ack
-	ended chan error
-	acked []uint64 // by stream: the newest stamp
-	held  []int    // by stream: resources, each counted as often as it came
+	acks    chan ack
+	ended   chan error
+	refused atomic.Int64 // streams that ended before their first response
+	acked   []uint64     // by stream: the newest stamp
+	held    []int        // by stream: resources, each counted as often as it came
 }
 
 // openFleet opens the streams, at most `atOnce` at a time.
@@ -28,14 +34,21 @@ func openFleet(
 	turns := make(chan struct{}, atOnce)
 	for number := range streams {
 		go func() {
-			turns <- struct{}{}
-			opened, err := open(ctx, number, server, wants)
-			<-turns
-			if err != nil {
-				all.ended <- err
-				return
+			for {
+				turns <- struct{}{}
+				opened, err := open(ctx, number, server, wants)
+				<-turns
+				if err == nil {
+					err = opened.follow(all.acks)
+				}
+				if opened == nil || opened.responses > 0 {
+					all.ended <- err
+					return
+				}
+				_ = opened.connection.Close()
+				all.refused.Add(1)
+				time.Sleep(rand.N(retryWithin))
 			}
-			all.ended <- opened.follow(all.acks)
 		}()
 	}
 	return all
@@ -58,8 +71,9 @@ func (f *fleet) next(deadline <-chan time.Time) (ack, error) {
 
 func (f *fleet) state() string {
 	return fmt.Sprintf(
-		"stamps from %d to %d, resources from %d to %d",
+		"stamps from %d to %d, resources from %d to %d, %d refusals",
 		slices.Min(f.acked), slices.Max(f.acked), slices.Min(f.held), slices.Max(f.held),
+		f.refused.Load(),
 	)
 }
 
@@ -69,6 +83,7 @@ type started struct {
 	Seconds   float64 `json:"seconds"`
 	Resources int     `json:"resources"`
 	Bytes     int     `json:"bytes"`
+	Refused   int64   `json:"refused"`
 }
 
 // awaitStart returns when each stream holds the expected resources.
@@ -88,6 +103,7 @@ func (f *fleet) awaitStart(since time.Time, expected int, patience time.Duration
 		result.Resources += each.resources
 		result.Bytes += each.bytes
 	}
+	result.Refused = f.refused.Load()
 	result.Seconds = last.Sub(since).Seconds()
 	return result, nil
 }

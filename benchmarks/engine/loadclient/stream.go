@@ -51,9 +51,11 @@ func (raw) Unmarshal(data []byte, message any) error {
 
 // A stream is one client: a connection, and one ADS stream on it.
 type stream struct {
-	number   int
-	interest interest
-	call     grpc.ClientStream
+	number     int
+	interest   interest
+	connection *grpc.ClientConn
+	call       grpc.ClientStream
+	responses  int
 }
 
 // open connects and subscribes.
@@ -79,11 +81,11 @@ func open(ctx context.Context, number int, server string, wants interest) (*stre
 		grpc.MaxCallRecvMsgSize(1<<30),
 		grpc.WaitForReady(true),
 	)
-	if err != nil {
-		return nil, err
+	opened := &stream{number: number, interest: wants, connection: connection, call: call}
+	if err == nil {
+		err = opened.send(opened.subscription())
 	}
-	opened := &stream{number: number, interest: wants, call: call}
-	return opened, opened.send(opened.subscription())
+	return opened, err
 }
 
 // follow acknowledges each response at once, and tells of it, until the stream ends.
@@ -93,6 +95,7 @@ func (s *stream) follow(acks chan<- ack) error {
 		if err := s.call.RecvMsg(&message); err != nil {
 			return fmt.Errorf("stream %d: %w", s.number, err)
 		}
+		s.responses++
 		received, err := summarize(message, stamps[s.interest.typeURL], s.interest.isDelta)
 		if err != nil {
 			return err

@@ -5,6 +5,7 @@ resource carries a stamp, the number of the change that made it what it is, wher
 load client finds it without decoding the rest.
 """
 
+from functools import cache
 from typing import Final
 
 from envoy.config.cluster.v3.cluster_pb2 import Cluster, LoadBalancingPolicy
@@ -68,23 +69,32 @@ def build_cluster(number: int, *, owner: str = "", stamp: int = UNCHANGED) -> Re
     return Resource(type_url=CLUSTER, name=message.name, body=body)
 
 
-def build_assignment(
-    number: int, *, endpoints: int, stamp: int = UNCHANGED
-) -> Resource:
-    """Return endpoints of which the first carries the stamp as its weight."""
+@cache
+def _assignment(number: int, endpoints: int) -> ClusterLoadAssignment:
     hosts = [
         LbEndpoint(
             endpoint=Endpoint(address=_address(number, host)),
             health_status=HealthStatus.HEALTHY,
-            load_balancing_weight=UInt32Value(value=UNCHANGED if host else stamp),
+            load_balancing_weight=UInt32Value(value=UNCHANGED),
         )
         for host in range(endpoints)
     ]
     locality = Locality(region="region-1", zone="zone-1")
-    message = ClusterLoadAssignment(
+    return ClusterLoadAssignment(
         cluster_name=_name(number),
         endpoints=[LocalityLbEndpoints(locality=locality, lb_endpoints=hosts)],
     )
+
+
+def build_assignment(
+    number: int, *, endpoints: int, stamp: int = UNCHANGED
+) -> Resource:
+    """Return endpoints of which the first carries the stamp as its weight.
+
+    The message is built once: the engine is to be measured, not the building.
+    """
+    message = _assignment(number, endpoints)
+    message.endpoints[0].lb_endpoints[0].load_balancing_weight.value = stamp
     body = message.SerializeToString()
     return Resource(type_url=ENDPOINT, name=message.cluster_name, body=body)
 

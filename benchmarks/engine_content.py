@@ -4,7 +4,6 @@ In: how much there is, and which resource changes. Out: a snapshot to serve, and
 each node sees in it.
 """
 
-import gc
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -66,8 +65,6 @@ class Content:
             for number in range(clusters)
         )
         self._snapshot.declare_ready()
-        gc.collect()  # as the server does once it has the whole mesh
-        gc.freeze()
 
     def apply(self, changes: Iterable[Change]) -> None:
         """Publish *changes* together."""

@@ -6,6 +6,7 @@ command is answered by a JSON object. `python -m benchmarks.engine_server --help
 
 import argparse
 import asyncio
+import gc
 import json
 import signal
 import time
@@ -24,10 +25,15 @@ _TYPES: Final = {"change-cluster": CLUSTER, "change-assignment": ENDPOINT}
 
 
 class Driver:
-    """Does what it is told to what is served."""
+    """Does what it is told to what is served.
 
-    def __init__(self, content: Content) -> None:
+    With *freezes*, what is populated is kept from the garbage collector, as the server
+    does once it has the whole mesh.
+    """
+
+    def __init__(self, content: Content, *, freezes: bool = False) -> None:
         self._content = content
+        self._freezes = freezes
         self._clusters = 0
 
     async def converse(
@@ -54,6 +60,9 @@ class Driver:
                 endpoints=int(command["endpoints"]),
                 views=int(command["views"]),
             )
+            if self._freezes:
+                gc.collect()
+                gc.freeze()
         elif do in _TYPES:
             self._content.apply([self._change(_TYPES[do], int(command["stamp"]))])
         else:
@@ -91,7 +100,7 @@ async def serve(xds: str, control: str) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     content = Content()
     host, port = split_address(control)
-    driver = Driver(content)
+    driver = Driver(content, freezes=True)
     commands = await asyncio.start_server(driver.converse, host, port)
     async with content.listening(xds), commands:
         await stop.wait()

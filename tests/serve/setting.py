@@ -1,8 +1,8 @@
 """A listening server, what it serves, and who hears of it, for tests over gRPC."""
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import Final
 
@@ -21,12 +21,13 @@ from tests.serve.wire import (
     PATIENCE,
     Wire,
     World,
+    channel_to,
     open_delta,
     open_sotw,
 )
 from xds_server.serve.client import ClientStatus, Connection, Observer
 from xds_server.serve.grpc_server import XdsServer
-from xds_server.serve.node import Node
+from xds_server.serve.node import Node, ViewDirectory
 from xds_server.serve.quarantine import Rejection
 from xds_server.serve.response import Delivery, Head
 from xds_server.xds import CLUSTER, ENDPOINT, Resource
@@ -79,16 +80,23 @@ class Events(Observer):
 class Setting:
     """A listening server, what it serves, and a channel to it."""
 
-    def __init__(self) -> None:
-        self.world = World()
+    def __init__(
+        self,
+        world: World | None = None,
+        *,
+        directory: ViewDirectory | None = None,
+        answer_timeout: timedelta = timedelta(seconds=0.2),
+    ) -> None:
+        """Serve what *directory* says, which is *world* itself if none is given."""
+        self.world = world or World()
         self.reports = Reports()
         self.events = Events()
         self.server = XdsServer(
             snapshot=self.world.snapshot,
-            directory=self.world,
+            directory=directory or self.world,
             load_report_sink=self.reports,
             observers=(self.events,),
-            answer_timeout=timedelta(seconds=0.2),
+            answer_timeout=answer_timeout,
         )
         self.listening = AsyncExitStack()
         self.address: str
@@ -99,6 +107,19 @@ class Setting:
         """The state of the one client there is."""
         (status,) = self.server.statuses()
         return status
+
+
+@asynccontextmanager
+async def listening(setting: Setting) -> AsyncIterator[Setting]:
+    """Let the server of *setting* listen, and connect to it."""
+    async with setting.listening, AsyncExitStack() as channels:
+        setting.address = await setting.listening.enter_async_context(
+            setting.server.listening("127.0.0.1:0", grace=GRACE)
+        )
+        setting.channel = await channels.enter_async_context(
+            channel_to(setting.address)
+        )
+        yield setting
 
 
 def cluster(name: str, body: bytes = b"1") -> Resource:

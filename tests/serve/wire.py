@@ -1,9 +1,10 @@
 """A small xDS client for tests: real gRPC on loopback, one message a call."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, Generic, TypeVar
 
 import grpc  # type: ignore[import-untyped]  # ships no types
@@ -30,11 +31,12 @@ Response = TypeVar("Response", DiscoveryResponse, DeltaDiscoveryResponse)
 
 
 class World:
-    """One view of everything, that every node sees."""
+    """One view of everything, that every node sees; of *more_types* too."""
 
-    def __init__(self) -> None:
+    def __init__(self, *more_types: str) -> None:
         self.snapshot = Snapshot()
-        self.tables = {type_url: Table(type_url) for type_url in PUSH_ORDER}
+        types = (*PUSH_ORDER, *more_types)
+        self.tables = {type_url: Table(type_url) for type_url in types}
         self.view = View(self.tables.values())
         self.held: list[Node] = []
 
@@ -47,14 +49,22 @@ class World:
         """Forget a stream of *node*."""
         self.held.remove(node)
 
-    def publish(self, *resources: Resource, deleted: tuple[str, ...] = ()) -> None:
-        """Publish *resources* of any types; *deleted* are names gone from all types."""
+    def publish(
+        self,
+        *resources: Resource,
+        deleted: tuple[str, ...] = (),
+        gone: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+    ) -> None:
+        """Publish *resources* of any types, all at once.
+
+        *deleted* are names gone from all types, *gone* those gone from one.
+        """
         self.snapshot.publish(
             [
                 Update(
                     table=table,
                     applied=tuple(r for r in resources if r.type_url == type_url),
-                    deleted=deleted,
+                    deleted=(*deleted, *gone.get(type_url, ())),
                 )
                 for type_url, table in self.tables.items()
             ]

@@ -252,7 +252,8 @@ class Table:
     def _rename(self, name: str, aliases: tuple[str, ...]) -> None:
         """Let *name* be known by *aliases*, and no more by those it had."""
         for alias in self.names_of(name)[1:]:
-            self._named.pop(alias, None)
+            if self._named.get(alias) == name:  # else it is another's by now
+                del self._named[alias]
         self._named.update(dict.fromkeys(aliases, name))
 
     def _append(self, entry: Entry) -> None:

@@ -1,6 +1,9 @@
-"""Rule 25: a resource may have aliases."""
+"""Rules 25 and 44: a resource may have aliases, and names may be URIs."""
 
 from dataclasses import replace
+from typing import Final
+
+import pytest
 
 from tests.serve.conversation import resource
 from tests.serve.wire import World
@@ -75,3 +78,66 @@ async def test_rule_25_an_alias_may_move_to_another_resource(
 
     assert answer.removed == ()
     assert "b|1" in answer.resources
+
+
+COLLECTION: Final = "xdstp://authority/envoy.config.route.v3.RouteConfiguration/web"
+
+
+@over(ALL)
+async def test_rule_44_a_uri_is_a_name(client: AnyClient, world: World) -> None:
+    """The order of its context parameters means nothing, also later on a stream."""
+    one, two = f"{COLLECTION}/one?a=1&b=2", f"{COLLECTION}/two?a=1&b=2"
+    world.publish(resource(ROUTE, one), resource(ROUTE, two))
+    await client.subscribe(ROUTE, f"{COLLECTION}/one?b=2&a=1")
+    await client.expect(ROUTE, f"{one}|1")
+    await client.subscribe(ROUTE, f"{COLLECTION}/two?b=2&a=1")
+    await client.expect(ROUTE, f"{two}|1")
+    world.publish(resource(ROUTE, one, 2))
+    await client.expect(ROUTE, f"{one}|2")
+    await client.unsubscribe(ROUTE, f"{COLLECTION}/one?b=2&a=1")
+    await client.expect_silence(ROUTE)
+    world.publish(resource(ROUTE, one, 3))
+    await client.expect_silence(ROUTE)
+
+
+@over(ALL)
+@pytest.mark.parametrize("is_late", [False, True], ids=["first", "later"])
+async def test_rule_44_a_glob_stands_for_all_directly_below_its_path(
+    client: AnyClient, world: World, *, is_late: bool
+) -> None:
+    """With the same context parameters; members may come and go."""
+    glob, context = f"{COLLECTION}/*?b=2&a=1", "?a=1&b=2"
+    one, two = (f"{COLLECTION}/{name}{context}" for name in ("one", "two"))
+    world.publish(
+        resource(ROUTE, one),
+        resource(ROUTE, f"{COLLECTION}/deep/other{context}"),
+        resource(ROUTE, f"{COLLECTION}/one"),
+        resource(ROUTE, f"{COLLECTION}-2/one{context}"),
+    )
+    if is_late:
+        await client.subscribe(ROUTE, "a")
+        await client.expect(ROUTE, "a|1")
+    await client.subscribe(ROUTE, glob)
+    await client.expect(ROUTE, f"{one}|1")
+    world.publish(resource(ROUTE, two))
+    await client.expect(ROUTE, f"{two}|1")
+    world.publish(resource(ROUTE, f"{COLLECTION}/deep/other{context}", 2))
+    await client.expect_silence(ROUTE)
+    world.publish(deleted=(two,))
+    if client.variant.is_delta:
+        await client.expect(ROUTE, removed=[two])
+    await client.unsubscribe(ROUTE, glob)
+    await client.expect_silence(ROUTE)
+    world.publish(resource(ROUTE, one, 2))
+    await client.expect_silence(ROUTE)
+
+
+@over(DELTA)
+async def test_rule_44_a_glob_without_members_is_missing(
+    client: DeltaClient, world: World
+) -> None:
+    """Until the first one appears."""
+    await client.subscribe(ROUTE, f"{COLLECTION}/*")
+    await client.expect(ROUTE, removed=[f"{COLLECTION}/*"])
+    world.publish(resource(ROUTE, f"{COLLECTION}/one"))
+    await client.expect(ROUTE, f"{COLLECTION}/one|1")

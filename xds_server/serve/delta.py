@@ -15,6 +15,7 @@ from xds_server.serve.exchange import Verdict
 from xds_server.serve.response import Delivery, Mode, Response, encode_delta
 from xds_server.serve.subscription import WILDCARD, Subscription, resolve
 from xds_server.serve.substream import Substream
+from xds_server.serve.xdstp import canonical
 from xds_server.snapshot.encoding import EncodedResource
 from xds_server.snapshot.table import Table
 
@@ -43,9 +44,10 @@ class DeltaSubstream(Substream[DeltaDiscoveryRequest]):
             request.error_detail.message if request.HasField("error_detail") else None
         )
         verdict = self.exchange.hear(request.response_nonce, error)
-        subscribe = frozenset(request.resource_names_subscribe)
+        subscribe = frozenset(map(canonical, request.resource_names_subscribe))
+        unsubscribe = frozenset(map(canonical, request.resource_names_unsubscribe))
         if self._has_started:
-            self._change(subscribe, frozenset(request.resource_names_unsubscribe))
+            self._change(subscribe, unsubscribe)
         else:
             self._start(subscribe, request.initial_resource_versions)
         self.exchange.quarantine.retain(self._covers)
@@ -127,7 +129,7 @@ class DeltaSubstream(Substream[DeltaDiscoveryRequest]):
         again = set(resolve(subscribe, self.table))
         if self.subscription.is_wildcard:
             # The client may have dropped what it unsubscribed, but still wants it.
-            again |= unsubscribe
+            again |= resolve(unsubscribe, self.table)
         if WILDCARD in subscribe:
             again.update(resource.name for resource in self.table)
         again.discard(WILDCARD)

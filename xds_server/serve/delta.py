@@ -4,7 +4,7 @@ In: requests, and a table that changes. Out: what the request said of the last r
 and the next response when one is due: what changed, what was asked for, what is gone.
 """
 
-from collections.abc import Collection, Mapping, Set as AbstractSet
+from collections.abc import Collection, Mapping, Sequence, Set as AbstractSet
 from typing import Final
 
 from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest
@@ -12,7 +12,13 @@ from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest
 from xds_server.serve.cohort import Cohorts, Difference
 from xds_server.serve.ending import LaggingError
 from xds_server.serve.exchange import Verdict
-from xds_server.serve.response import Delivery, Mode, Response, encode_delta
+from xds_server.serve.response import (
+    Delivery,
+    Mode,
+    Response,
+    encode_delta,
+    encode_heartbeat,
+)
 from xds_server.serve.subscription import WILDCARD, Subscription, resolve
 from xds_server.serve.substream import Substream
 from xds_server.serve.xdstp import canonical
@@ -155,6 +161,11 @@ class DeltaSubstream(Substream[DeltaDiscoveryRequest]):
         head = response.head
         self.exchange.send(head, about=(*head.names, *head.removed))
         return Delivery(response=response, changed=head.names, cause=self._cause)
+
+    def _heartbeat(self, resources: Sequence[EncodedResource]) -> Response:
+        """Return *resources* without their bodies."""
+        table, nonce = self.table, self.exchange.next_nonce
+        return encode_heartbeat(table.type_url, table.version, nonce, resources)
 
     def _encode(
         self,

@@ -17,7 +17,7 @@ from envoy.service.discovery.v3.discovery_pb2 import (
 from xds_server.snapshot.encoding import (
     EncodedResource,
     delta_field,
-    heartbeat_fields,
+    heartbeat_field,
     sotw_field,
 )
 
@@ -31,6 +31,9 @@ class Mode(StrEnum):
 
 KNOWS_TTL: Final = "xds.config.supports-resource-ttl"
 """The client feature without which no time to live is told."""
+
+UNWRAPS: Final = "xds.config.resource-in-sotw"
+"""The client feature without which none is told in a state-of-the-world response."""
 
 
 class Cause(StrEnum):
@@ -138,20 +141,14 @@ def encode_delta(
 
 
 def encode_heartbeat(
-    mode: Mode,
-    type_url: str,
-    version: str,
-    nonce: str,
-    resources: Collection[EncodedResource],
+    type_url: str, version: str, nonce: str, resources: Collection[EncodedResource]
 ) -> Response:
-    """Return a response that keeps *resources* from expiring, without their bodies."""
-    empty = (
-        encode_sotw(type_url, version, nonce, ())
-        if mode is Mode.SOTW
-        else encode_delta(type_url, version, nonce, (), ())
-    )
-    position = 0 if mode is Mode.SOTW else 1
-    fields = (heartbeat_fields(each)[position] for each in resources)
+    """Return a DeltaDiscoveryResponse that keeps *resources* from expiring.
+
+    It carries no bodies: the client holds them already.
+    """
+    empty = encode_delta(type_url, version, nonce, (), ())
+    fields = map(heartbeat_field, resources)
     names = tuple(each.name for each in resources)
     return Response(
         head=replace(empty.head, names=names), body=b"".join((*fields, empty.body))

@@ -10,7 +10,7 @@ answer that it is owed even if there is nothing to tell.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Set as AbstractSet
+from collections.abc import Collection, Sequence, Set as AbstractSet
 from typing import ClassVar, Generic, TypeVar
 
 from envoy.service.discovery.v3.discovery_pb2 import (
@@ -22,13 +22,15 @@ from xds_server.serve.cohort import Cohorts, Difference
 from xds_server.serve.exchange import Exchange, Verdict
 from xds_server.serve.response import (
     KNOWS_TTL,
+    UNWRAPS,
     Cause,
     Delivery,
     Mode,
+    Response,
     cause_of,
-    encode_heartbeat,
 )
 from xds_server.serve.subscription import Subscription
+from xds_server.snapshot.encoding import EncodedResource
 from xds_server.snapshot.table import Table
 
 Request = TypeVar("Request", DiscoveryRequest, DeltaDiscoveryRequest)
@@ -47,7 +49,8 @@ class Substream(ABC, Generic[Request]):
         self.subscription = Subscription()
         self.is_asked = False
         self._cohorts = cohorts
-        self._tells_ttl = KNOWS_TTL in features
+        needed = {KNOWS_TTL, UNWRAPS} if self.mode is Mode.SOTW else {KNOWS_TTL}
+        self._tells_ttl = features >= needed
         self._cause = Cause.REQUEST
         self._has_started = False
         self._sequence = 0
@@ -64,6 +67,10 @@ class Substream(ABC, Generic[Request]):
         self, difference: Difference, *, holds_removals: bool
     ) -> Delivery | None:
         """Return what is due, if it can be told; *difference* is part of it."""
+
+    @abstractmethod
+    def _heartbeat(self, resources: Sequence[EncodedResource]) -> Response:
+        """Return what keeps *resources* from expiring."""
 
     def resend(self, names: Collection[str]) -> None:
         """Send the resources called *names* again, of those the client asked for."""
@@ -105,17 +112,20 @@ class Substream(ABC, Generic[Request]):
         return self._respond(difference, holds_removals=holds_removals)
 
     def beat(self) -> Delivery | None:
-        """Return what keeps resources with a time to live from expiring, if any do."""
-        if self.exchange.is_waiting or not self._tells_ttl:
+        """Return what keeps resources with a time to live from expiring, if any do.
+
+        A heartbeat is only for content that the client holds: what it has not accepted
+        is left out, and what is due comes first.
+        """
+        is_quiet = not self.exchange.is_waiting and self._is_current()
+        if not (self._tells_ttl and is_quiet and self.exchange.accepted_version):
             return None
+        withheld = self.exchange.quarantine.withheld
         named = map(self.table.get, filter(self._covers, self.table.expiring))
-        resources = [each for each in named if each is not None]
+        resources = [each for each in named if each and each.name not in withheld]
         if not resources:
             return None
-        table, nonce = self.table, self.exchange.next_nonce
-        response = encode_heartbeat(
-            self.mode, table.type_url, table.version, nonce, resources
-        )
+        response = self._heartbeat(resources)
         self.exchange.send(response.head, about=())
         return Delivery(response=response, changed=(), cause=Cause.HEARTBEAT)
 

@@ -105,15 +105,14 @@ def delta_field(resource: EncodedResource, *, tells_ttl: bool) -> bytes:
     return DeltaDiscoveryResponse(resources=[_with_ttl(resource)]).SerializeToString()
 
 
-def heartbeat_fields(resource: EncodedResource) -> tuple[bytes, bytes]:
-    """Return what keeps *resource* from expiring, for both variants.
+def heartbeat_field(resource: EncodedResource) -> bytes:
+    """Return what keeps *resource* from expiring, as a field of a delta response.
 
     It is the resource without its body: the client holds that already.
     """
     message = _with_ttl(resource)
     message.ClearField("resource")
-    delta = DeltaDiscoveryResponse(resources=[message])
-    return _wrapped_field(message), delta.SerializeToString()
+    return DeltaDiscoveryResponse(resources=[message]).SerializeToString()
 
 
 def _with_ttl(resource: EncodedResource) -> DeltaResource:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic_settings import BaseSettings
 from typer.testing import CliRunner
 
 from tests.mesh.documents import service
@@ -16,6 +17,13 @@ from xds_server import offline
 from xds_server.cli import cli
 from xds_server.mesh.audience import audience_of
 from xds_server.mesh.event import Applied
+from xds_server.settings import (
+    BootstrapSettings,
+    RenderSettings,
+    ServeSettings,
+    StatusSettings,
+    TrySettings,
+)
 from xds_server.sources.files import load
 
 POLICIES = Path(__file__).parent.parent / "policies"
@@ -161,12 +169,78 @@ def test_a_flag_beats_the_environment_which_beats_the_default() -> None:
 
 
 @pytest.mark.parametrize(
+    ("command", "settings"),
+    [
+        ("serve", ServeSettings),
+        ("render", RenderSettings),
+        ("bootstrap", BootstrapSettings),
+        ("try", TrySettings),
+        ("status", StatusSettings),
+    ],
+)
+def test_help_names_the_variable_and_the_default_of_every_flag(
+    command: str, settings: type[BaseSettings]
+) -> None:
+    """A variable is its prefix and the flag: XDS_SERVER_, or with the command."""
+    done = run(command, "--help")
+    text = " ".join(done.stdout.split())
+    prefix = "XDS_SERVER_" if command in {"serve", "status"} else ""
+    prefix = prefix or f"XDS_SERVER_{command.upper()}_"
+
+    for field in settings.model_fields:
+        assert f"--{field.replace('_', '-')} " in text
+        assert f"env: {prefix}{field.upper()}]" in text
+    for default in ("5s", "127.0.0.1:18000", "console") if command == "serve" else ():
+        assert f"[default: {default}; env: " in text
+
+
+def test_several_labels_fit_into_one_variable() -> None:
+    environment = {"XDS_SERVER_BOOTSTRAP_LABEL": "app=web,tier=front"}
+    done = run("bootstrap", "--node-id", "a", environment=environment)
+    labels = yaml.safe_load(done.stdout)["node"]["metadata"]["labels"]
+
+    assert labels == {"app": "web", "tier": "front"}
+
+
+@pytest.mark.parametrize(
     ("arguments", "environment", "message"),
     [
         (
             ["bootstrap"],
             {},
             "error: --node-id (XDS_SERVER_BOOTSTRAP_NODE_ID): Field required\n",
+        ),
+        (
+            ["bootstrap", "--node-id", "a", "--namespace", "Shop"],
+            {},
+            (
+                "error: --namespace: must be a DNS label: lower-case letters, digits"
+                ' and -, at most 63 (got "Shop")\n'
+            ),
+        ),
+        (
+            ["bootstrap", "--node-id", "a", "--listen-address", "localhost"],
+            {},
+            (
+                "error: --listen-address: must be an IP address, such as 127.0.0.1"
+                " (got 'localhost')\n"
+            ),
+        ),
+        (
+            ["bootstrap", "--node-id", "a", "--admin-address", "localhost:9901"],
+            {},
+            (
+                "error: --admin-address: must be an IP address, such as 127.0.0.1"
+                " (got 'localhost')\n"
+            ),
+        ),
+        (
+            ["serve", ".", "--stop-timeout", "5"],
+            {},
+            (
+                "error: --stop-timeout: must be a duration such as 500ms, 10s or 1m30s"
+                ' (got "5")\n'
+            ),
         ),
         (
             ["bootstrap", "--node-id", "a", "--label", "x"],

@@ -8,6 +8,7 @@ Rooms are imported by the command that needs them: `check` must not pay for Envo
 
 import asyncio
 from collections.abc import Mapping
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, NoReturn, TypeVar
@@ -17,6 +18,7 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 from typer.models import OptionInfo
 
+from xds_server.api.duration import format_duration
 from xds_server.settings import (
     BootstrapSettings,
     LogFormat,
@@ -41,9 +43,11 @@ cli = typer.Typer(
     name="xds-server",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # markup would take [env: ...] for a style
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Declarative traffic policies for Envoy, proved on a real Envoy.",
-    epilog="Exit codes: 0 fine, 1 a finding, 2 wrong usage, 3 something is missing.",
+    epilog="Exit codes: 0 fine, 1 a finding, 2 wrong usage, 3 something is missing, "
+    "130 interrupted.",
 )
 
 Settings = TypeVar("Settings", bound=BaseSettings)
@@ -56,15 +60,24 @@ def _variable(settings: type[BaseSettings], field: str) -> str:
 
 def _flag(settings: type[BaseSettings], field: str, *names: str) -> OptionInfo:
     """Return the option of one setting: its help, default and variable come from it."""
-    info = settings.model_fields[field]
-    default = info.get_default()
-    shown = str(default) if default not in (None, "", ()) else False
+    description = settings.model_fields[field].description
     option: OptionInfo = typer.Option(
-        *names,
-        help=f"{info.description} [env: {_variable(settings, field)}]",
-        show_default=False if info.is_required() else shown,
+        *names, help=f"{description} {_note(settings, field)}", show_default=False
     )
     return option
+
+
+def _note(settings: type[BaseSettings], field: str) -> str:
+    """Say what holds without the flag of a setting, and which variable is for it."""
+    info, variable = settings.model_fields[field], _variable(settings, field)
+    default = info.get_default()
+    if isinstance(default, timedelta):
+        default = format_duration(default)
+    if info.is_required():
+        return f"[required; env: {variable}]"
+    if default in (None, "", ()):
+        return f"[env: {variable}]"
+    return f"[default: {default}; env: {variable}]"
 
 
 def _settings(settings: type[Settings], flags: Mapping[str, object]) -> Settings:
@@ -85,6 +98,8 @@ def _settings(settings: type[Settings], flags: Mapping[str, object]) -> Settings
             name = flag if field in given else f"{flag} ({variable})"
             message = item["msg"].removeprefix("Value error, ")
             _say(f"error: {name}: {message}")
+            if hint := item.get("ctx", {}).get("hint"):
+                _say(f"  hint: {hint}")
         raise typer.Exit(EXIT_USAGE) from None
 
 
@@ -106,7 +121,7 @@ def _missing(reason: object) -> NoReturn:
 Paths = Annotated[
     list[Path],
     typer.Argument(
-        metavar="PATH...",
+        metavar="PATH",
         help="Files and directories of policies and Kubernetes manifests.",
         show_default=False,
     ),
@@ -134,9 +149,9 @@ def serve(
     admin_address: Annotated[str | None, _flag(ServeSettings, "admin_address")] = None,
     log_format: Annotated[LogFormat | None, _flag(ServeSettings, "log_format")] = None,
     log_level: Annotated[LogLevel | None, _flag(ServeSettings, "log_level")] = None,
-    stop_timeout: Annotated[float | None, _flag(ServeSettings, "stop_timeout")] = None,
+    stop_timeout: Annotated[str | None, _flag(ServeSettings, "stop_timeout")] = None,
 ) -> None:
-    """Serve the policies in PATH... to Envoys, and follow every change on disk."""
+    """Serve policies to Envoys, and follow every change on disk."""
     settings = _settings(ServeSettings, locals())
 
     from xds_server import app
@@ -151,7 +166,7 @@ def serve(
 
 @cli.command()
 def check(paths: Paths) -> None:
-    """Check policies and manifests; print every error with file:line:column."""
+    """Print every error in policies and manifests, with its place."""
     from xds_server import offline
     from xds_server.api.problem import Severity, summary
 
@@ -169,14 +184,14 @@ def render(
     *,
     node_id: Annotated[str | None, _flag(RenderSettings, "node_id")] = None,
     role: Annotated[Role | None, _flag(RenderSettings, "role")] = None,
-    resource_type: Annotated[
-        ResourceType | None, _flag(RenderSettings, "resource_type", "--type")
+    type: Annotated[  # noqa: A002 - the flag's name
+        ResourceType | None, _flag(RenderSettings, "type")
     ] = None,
     output: Annotated[
         RenderFormat | None, _flag(RenderSettings, "output", "-o", "--output")
     ] = None,
 ) -> None:
-    """Print what an Envoy would be sent for PATH..., without serving it."""
+    """Print what an Envoy would be sent, without serving it."""
     settings = _settings(RenderSettings, locals())
 
     from xds_server import offline
@@ -190,7 +205,7 @@ def render(
     )
     for problem in problems:
         _say(str(problem))
-    wanted = settings.resource_type
+    wanted = settings.type
     mapping = text.resources_as_mapping(
         each
         for each in resources
@@ -266,7 +281,7 @@ def try_(
         ReportFormat | None, _flag(TrySettings, "output", "-o", "--output")
     ] = None,
 ) -> None:
-    """Measure the policies in PATH... on a real Envoy and judge what was measured."""
+    """Measure policies on a real Envoy and judge what was measured."""
     _try(paths, _settings(TrySettings, locals()))
 
 
@@ -278,7 +293,7 @@ def demo(
         ReportFormat | None, _flag(TrySettings, "output", "-o", "--output")
     ] = None,
 ) -> None:
-    """Measure every algorithm on a real Envoy: `try` with the packaged examples."""
+    """Measure every algorithm: `try` with the packaged examples."""
     settings = _settings(TrySettings, locals())
 
     from xds_server.lab.error import LabError
@@ -343,7 +358,7 @@ def status(
         ReportFormat | None, _flag(StatusSettings, "output", "-o", "--output")
     ] = None,
 ) -> None:
-    """Show the nodes of a running server, what they hold, and every policy."""
+    """Show what the nodes of a running server hold, and every policy."""
     settings = _settings(StatusSettings, locals())
 
     from rich.console import Console

@@ -1,7 +1,8 @@
 """What an operator may set, by flag or by environment: the only reader of the latter.
 
 One class a command. A flag `--xds-address` is the field `xds_address` is the variable
-`XDS_SERVER_XDS_ADDRESS`; a flag beats the environment, which beats the default.
+`XDS_SERVER_XDS_ADDRESS`; where the class has a prefix of its own, the command's name
+stands between. A flag beats the environment, which beats the default.
 """
 
 import ipaddress
@@ -10,8 +11,19 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from xds_server.api.field import DnsLabel, Seconds
+
+
+def _ip(text: str) -> str:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        message = f"must be an IP address, such as 127.0.0.1 (got {text!r})"
+        raise ValueError(message) from None
+    return text
 
 
 def _host_port(text: str) -> str:
@@ -25,12 +37,30 @@ def _host_port(text: str) -> str:
         message = f"must be host:port, an IPv6 host in brackets (got {text!r})"
         raise ValueError(message)
     if bracketed:
-        ipaddress.IPv6Address(host[1:-1])
+        _ip(host[1:-1])
     return text
 
 
 Address = Annotated[str, AfterValidator(_host_port)]
 """`host:port`, an IPv6 host in brackets."""
+
+
+IPAddress = Annotated[str, AfterValidator(_ip)]
+"""What Envoy listens on; it takes no names there."""
+
+
+def _ip_port(text: str) -> str:
+    _ip(text.rpartition(":")[0].removeprefix("[").removesuffix("]"))
+    return text
+
+
+IPAddressAndPort = Annotated[Address, AfterValidator(_ip_port)]
+"""`ip:port`, an IPv6 address in brackets."""
+
+
+def _parts(value: object) -> object:
+    """Return the parts of what the environment has in one text."""
+    return tuple(value.split(",")) if isinstance(value, str) else value
 
 
 def _label(text: str) -> str:
@@ -79,11 +109,10 @@ class ServeSettings(BaseSettings):
     log_level: LogLevel = Field(
         LogLevel.INFO, description="The least severe log lines that are written."
     )
-    stop_timeout: timedelta = Field(
+    stop_timeout: Seconds = Field(
         timedelta(seconds=5),
-        ge=timedelta(0),
         le=timedelta(minutes=5),
-        description="How long a stop may take, in seconds.",
+        description="How long a stop may take.",
     )
 
 
@@ -133,14 +162,15 @@ class BootstrapSettings(BaseSettings):
     node_cluster: str = Field(
         "xds-server", min_length=1, description="The node's service cluster."
     )
-    namespace: str | None = Field(
+    namespace: DnsLabel | None = Field(
         None,
-        pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$",
         description="Where short Service names are looked up; "
         "unless given, that of a node id NAME.NAMESPACE, or else default.",
     )
-    label: tuple[Label, ...] = Field(
-        (), description="A label of the client, KEY=VALUE; may be repeated."
+    label: Annotated[tuple[Label, ...], NoDecode, BeforeValidator(_parts)] = Field(
+        (),
+        description="A label of the client, KEY=VALUE; may be repeated, in the "
+        "variable with commas between.",
     )
     region: str = Field("", description="The region of the node.")
     zone: str = Field("", description="The zone of the node.")
@@ -148,10 +178,10 @@ class BootstrapSettings(BaseSettings):
         "127.0.0.1:18000", description="Where xds-server listens."
     )
     mode: Mode = Field(Mode.DELTA, description="Delta xDS or state of the world.")
-    admin_address: Address = Field(
+    admin_address: IPAddressAndPort = Field(
         "127.0.0.1:19000", description="Envoy's own admin address."
     )
-    listen_address: str = Field(
+    listen_address: IPAddress = Field(
         "127.0.0.1", description="The IP address of the outbound listeners."
     )
     listen_port: int = Field(
@@ -189,9 +219,7 @@ class RenderSettings(BaseSettings):
         "render", description="The node's id; NAME.NAMESPACE sets its namespace."
     )
     role: Role = Field(Role.SIDECAR, description="The role of the node.")
-    resource_type: ResourceType | None = Field(
-        None, description="Only this resource type."
-    )
+    type: ResourceType | None = Field(None, description="Only this resource type.")
     output: RenderFormat = Field(RenderFormat.YAML, description="The format.")
 
 

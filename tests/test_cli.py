@@ -4,7 +4,7 @@ import json
 import socket
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -24,7 +24,7 @@ from xds_server.settings import (
     StatusSettings,
     TrySettings,
 )
-from xds_server.sources.files import load
+from xds_server.sources.files import read_once
 
 POLICIES = Path(__file__).parent.parent / "policies"
 GOOD = """\
@@ -87,7 +87,7 @@ def test_check_is_silent_on_stdout_when_all_is_well(good: Path) -> None:
     done = run("check", good)
 
     assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr == "0 errors in 0 files\n"
+    assert done.stderr == "0 errors in 0 files (1 file read)\n"
 
 
 def test_check_prints_each_error_with_its_place_and_exits_1(good: Path) -> None:
@@ -99,7 +99,21 @@ def test_check_prints_each_error_with_its_place_and_exits_1(good: Path) -> None:
         done.stdout
     )
     assert "  hint: did you mean RoundRobin?" in done.stdout
-    assert done.stderr == "1 error in 1 file\n"
+    assert done.stderr == "1 error in 1 file (1 file read)\n"
+
+
+def test_check_says_what_it_read_and_what_else_it_found() -> None:
+    done = run("check", POLICIES)
+
+    assert done.returncode == 0
+    assert done.stderr == "0 errors in 0 files (21 files read, 4 warnings)\n"
+
+
+def test_check_says_when_there_was_nothing_to_read(tmp_path: Path) -> None:
+    done = run("check", tmp_path)
+
+    assert done.returncode == 0
+    assert done.stderr == "0 errors in 0 files (nothing was read, 1 warning)\n"
 
 
 def test_render_prints_what_envoy_would_be_sent(good: Path) -> None:
@@ -115,7 +129,9 @@ def test_render_reports_what_it_cannot_print_and_prints_the_rest(
 ) -> None:
     """What no decoder lets pass is an error like others, and exits with 1."""
     strange = Applied(document=service("my.svc", source="bad.yaml"))
-    monkeypatch.setattr(offline, "load", lambda paths: (*load(paths), strange))
+    loaded = read_once([good])
+    with_it = replace(loaded, events=(*loaded.events, strange))
+    monkeypatch.setattr(offline, "read_once", lambda _: with_it)
     done = run("render", good, "--type", "cluster")
 
     assert done.returncode == 1
@@ -123,6 +139,29 @@ def test_render_reports_what_it_cannot_print_and_prints_the_rest(
     assert [each["name"] for each in yaml.safe_load(done.stdout)["resources"]] == [
         "shop/web/80"
     ]
+
+
+def test_render_leaves_out_what_has_an_error_says_so_and_exits_1(good: Path) -> None:
+    """Without the policy the Service is balanced in turn."""
+    good.write_text(GOOD.replace("Random", "RoundRobbin"))
+    done = run("render", good, "--type", "cluster")
+    (cluster,) = yaml.safe_load(done.stdout)["resources"]
+
+    assert done.returncode == 1
+    assert 'unknown value "RoundRobbin"' in done.stderr
+    assert done.stderr.endswith(
+        "1 error in 1 file (1 file read): what has an error is left out\n"
+    )
+    assert "round_robin" in str(cluster["load_balancing_policy"])
+
+
+@pytest.mark.parametrize(("role", "is_warned"), [("sidecar", True), ("gateway", False)])
+def test_render_says_what_concerns_the_role(role: str, *, is_warned: bool) -> None:
+    """Behind a sidecar all requests have one client; a gateway sees end users."""
+    done = run("render", POLICIES / "ip-hash.yaml", "--role", role)
+
+    assert done.returncode == 0
+    assert ("behind a sidecar" in done.stderr) is is_warned
 
 
 @pytest.mark.parametrize(

@@ -168,13 +168,12 @@ def serve(
 def check(paths: Paths) -> None:
     """Print every error in policies and manifests, with its place."""
     from xds_server import offline
-    from xds_server.api.problem import Severity, summary
 
-    problems = offline.check(paths)
-    for problem in problems:
+    findings = offline.check(paths)
+    for problem in findings.problems:
         _data(str(problem))
-    _say(summary(problems))
-    if any(problem.severity is Severity.ERROR for problem in problems):
+    _say(str(findings))
+    if findings.has_errors:
         raise typer.Exit(EXIT_FINDING)
 
 
@@ -195,15 +194,14 @@ def render(
     settings = _settings(RenderSettings, locals())
 
     from xds_server import offline
-    from xds_server.api.problem import Severity
     from xds_server.translate import render as text
     from xds_server.xds import SHORT_NAMES
 
     metadata = {"role": settings.role.value}
-    resources, problems = offline.render(
+    resources, findings = offline.render(
         paths, node_id=settings.node_id, metadata=metadata
     )
-    for problem in problems:
+    for problem in findings.problems:
         _say(str(problem))
     wanted = settings.type
     mapping = text.resources_as_mapping(
@@ -213,7 +211,8 @@ def render(
     )
     as_yaml = settings.output is RenderFormat.YAML
     _data((text.to_yaml(mapping) if as_yaml else text.to_json(mapping)).rstrip("\n"))
-    if any(problem.severity is Severity.ERROR for problem in problems):
+    if findings.has_errors:
+        _say(f"{findings}: what has an error is left out")
         raise typer.Exit(EXIT_FINDING)
 
 

@@ -5,28 +5,47 @@ speaks gRPC is imported here, and what knows Envoy only by `render`: a check is 
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from xds_server.api.problem import Problem, in_order
+from xds_server.api.problem import Problem, Severity, in_order, summary
 from xds_server.mesh.audience import audience_of
 from xds_server.mesh.index import Index
 from xds_server.mesh.model import Service
-from xds_server.sources.files import load
+from xds_server.sources.files import read_once
 from xds_server.xds import PUSH_ORDER, Resource
 
 
-def check(paths: Iterable[Path]) -> tuple[Problem, ...]:
-    """Return what is wrong with the documents in *paths*, alone and together."""
-    return _resolve(paths).problems
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """What is wrong with documents, alone and together, and in how many files."""
+
+    problems: tuple[Problem, ...]
+    files: int
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether something is left out for an error."""
+        return any(one.severity is Severity.ERROR for one in self.problems)
+
+    def __str__(self) -> str:
+        return summary(self.problems, files=self.files)
+
+
+def check(paths: Iterable[Path]) -> Findings:
+    """Return what is wrong with the documents in *paths*."""
+    index, files = _resolve(paths)
+    return Findings(problems=index.problems, files=files)
 
 
 def render(
     paths: Iterable[Path], *, node_id: str, metadata: Mapping[str, object]
-) -> tuple[list[Resource], tuple[Problem, ...]]:
-    """Return what a node would be sent, and what is wrong with the documents.
+) -> tuple[list[Resource], Findings]:
+    """Return what a node would be sent, and what is wrong with that.
 
     Resources come in push order and then by name. *metadata* is that of the node in its
-    bootstrap. A Service that cannot be translated is a problem, and left out.
+    bootstrap. A Service that cannot be translated is a problem, and left out. What
+    concerns nodes of another role only is not said.
 
     Raises:
         TranslateError: such a node cannot be served at all.
@@ -39,7 +58,7 @@ def render(
         untranslatable,
     )
 
-    index = _resolve(paths)
+    index, files = _resolve(paths)
     problems = list(index.problems)
     resources: list[Resource] = []
     translated: list[Service] = []
@@ -53,10 +72,13 @@ def render(
     audience, _ = audience_of(metadata, node_id=node_id)
     resources += build_entrance(translated, audience)
     resources.sort(key=lambda each: (PUSH_ORDER.index(each.type_url), each.name))
-    return resources, tuple(in_order(problems))
+    said = tuple(in_order(p for p in problems if p.role in {None, audience.role}))
+    return resources, Findings(problems=said, files=files)
 
 
-def _resolve(paths: Iterable[Path]) -> Index:
+def _resolve(paths: Iterable[Path]) -> tuple[Index, int]:
+    """Return what the documents mean, and in how many files they are."""
+    loaded = read_once(paths)
     index = Index()
-    index.apply(load(paths))
-    return index
+    index.apply(loaded.events)
+    return index, loaded.files

@@ -36,7 +36,7 @@ class Mesh:
 async def serving_mesh() -> AsyncIterator[Mesh]:
     """Serve a Service with two endpoints."""
     world, index = World(), Index()
-    publisher = Publisher(index.services, world.snapshot)
+    publisher = Publisher(index, world.snapshot)
     setting = Setting(world, directory=publisher)
     mesh = Mesh(index=index, publisher=publisher, setting=setting)
     mesh.apply(service(), slice_of(["10.0.0.1", "10.0.0.2"]))

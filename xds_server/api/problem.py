@@ -5,7 +5,8 @@ stops the others. What to do about a problem is decided elsewhere.
 """
 
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -58,7 +59,8 @@ class Problem:
     """One thing that is wrong: where, what must hold, what was found, how to mend it.
 
     `path` is the field's path from the document's root (`spec.loadBalancer.type`), or
-    empty. `object_key` is unset where no object could be made out.
+    empty. `object_key` is unset where no object could be made out. `role` is that of
+    the nodes that it concerns, unset where it concerns all.
     """
 
     place: Place
@@ -67,6 +69,7 @@ class Problem:
     hint: str | None = None
     severity: Severity = Severity.ERROR
     object_key: ObjectKey | None = None
+    role: str | None = None
 
     def __str__(self) -> str:
         severity = "" if self.severity is Severity.ERROR else f"{self.severity}: "
@@ -106,11 +109,24 @@ def in_order(problems: Iterable[Problem]) -> list[Problem]:
     return sorted(problems, key=lambda one: (one.place, one.path, one.message))
 
 
-def summary(problems: Iterable[Problem]) -> str:
-    """Say `N errors in M files`: the closing line of a report. Only errors count."""
-    errors = [one for one in problems if one.severity is Severity.ERROR]
-    files = {one.place.source for one in errors}
-    return f"{_count(len(errors), 'error')} in {_count(len(files), 'file')}"
+def summary(problems: Collection[Problem], *, files: int | None = None) -> str:
+    """Say `N errors in M files`: the closing line of a report.
+
+    Where it is known how many *files* were read, that is said, too, and what there was
+    besides errors.
+    """
+    counts = Counter(one.severity for one in problems)
+    wrong = {one.place.source for one in problems if one.severity is Severity.ERROR}
+    text = f"{_count(counts[Severity.ERROR], 'error')} in {_count(len(wrong), 'file')}"
+    if files is None:
+        return text
+    besides = [f"{_count(files, 'file')} read" if files else "nothing was read"]
+    besides += (
+        _count(counts[severity], severity)
+        for severity in (Severity.WARNING, Severity.NOTICE)
+        if counts[severity]
+    )
+    return f"{text} ({', '.join(besides)})"
 
 
 def report(problems: Iterable[Problem]) -> str:

@@ -196,7 +196,13 @@ def _try(
         for e in found.errors
     ]
     problems += (
-        warning(proposal.document, proposal.path_of(w.path), w.message, hint=w.hint)
+        warning(
+            proposal.document,
+            proposal.path_of(w.path),
+            w.message,
+            hint=w.hint,
+            role=w.role,
+        )
         for w in found.warnings
     )
     return not found.errors, weighing, (*problems, *weighing.problems)

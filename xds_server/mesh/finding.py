@@ -15,6 +15,7 @@ def finding(
     *,
     hint: str | None = None,
     severity: Severity = Severity.ERROR,
+    role: str | None = None,
 ) -> Problem:
     """Return the problem of the value at *path* in *document*."""
     return Problem(
@@ -24,11 +25,18 @@ def finding(
         hint=hint,
         severity=severity,
         object_key=document.key,
+        role=role,
     )
 
 
 def warning(
-    document: Document, path: FieldPath, message: str, *, hint: str | None = None
+    document: Document,
+    path: FieldPath,
+    message: str,
+    *,
+    hint: str | None = None,
+    role: str | None = None,
 ) -> Problem:
     """Return a problem that keeps nothing out."""
-    return finding(document, path, message, hint=hint, severity=Severity.WARNING)
+    severity = Severity.WARNING
+    return finding(document, path, message, hint=hint, severity=severity, role=role)

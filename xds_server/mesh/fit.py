@@ -17,23 +17,30 @@ from xds_server.api.policy import (
 )
 from xds_server.api.problem import FieldPath
 from xds_server.mesh.backend import Backend
-from xds_server.mesh.model import Health, Port, Protocol
+from xds_server.mesh.model import Health, Port, Protocol, Role
 from xds_server.mesh.weight import Weighing
 
 LARGEST_SUM: Final = 4_294_967_295
 """Above it Envoy refuses the assignments of ring_hash and maglev."""
 _ENTRIES_EACH: Final = 100
 """Ring or table entries for each endpoint that keep the shares near the weights."""
+_GATEWAY: Final = (
+    "end users' addresses are seen only by a gateway in front of the servers"
+)
 _HASHED: Final = {LoadBalancerType.RING_HASH, LoadBalancerType.MAGLEV}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Misfit:
-    """One thing that does not fit; `path` is relative to `loadBalancer`."""
+    """One thing that does not fit; `path` is relative to `loadBalancer`.
+
+    `role` is that of the nodes that it concerns, unset where it concerns all.
+    """
 
     path: FieldPath
     message: str
     hint: str | None = None
+    role: Role | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,16 +124,16 @@ def _shared_address(load_balancer: LoadBalancer) -> Iterator[Misfit]:
             path=("type",),
             message="IPHash with addressFrom: Connection behind a sidecar: each client "
             "pod uses one endpoint",
-            hint="end users' addresses are seen only by a gateway in front of the "
-            "servers",
+            hint=_GATEWAY,
+            role=Role.SIDECAR,
         )
     for position, key in enumerate(load_balancer.hash_on):
         if key.source_ip is not None:
             yield Misfit(
                 path=("hashOn", position, "sourceIP"),
                 message="sourceIP behind a sidecar: each client pod uses one endpoint",
-                hint="end users' addresses are seen only by a gateway in front of the "
-                "servers",
+                hint=_GATEWAY,
+                role=Role.SIDECAR,
             )
 
 

@@ -31,9 +31,24 @@ NAME: Final = "files"
 _ATTEMPTS: Final = 3
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """The events that a source of some files begins with, and how many were read."""
+
+    events: tuple[Event, ...]
+    files: int
+
+
+def read_once(paths: Iterable[str | os.PathLike[str]]) -> Loaded:
+    """Read *paths*, and do not watch them."""
+    reader = _Reader(paths)
+    events = (*reader.refresh(), Listed(source=NAME))
+    return Loaded(events=events, files=len(reader.listing.files))
+
+
 def load(paths: Iterable[str | os.PathLike[str]]) -> tuple[Event, ...]:
     """Read *paths* once: the events that a source of these files begins with."""
-    return (*_Reader(paths).refresh(), Listed(source=NAME))
+    return read_once(paths).events
 
 
 class FilesSource:

@@ -13,6 +13,8 @@ from xds_server.api.policy import (
     LoadBalancerType,
     RingHash,
     TrafficPolicy,
+    WeightRule,
+    Weights,
 )
 from xds_server.api.problem import ObjectKey, Place, Problem, Severity
 from xds_server.mesh.event import Applied, Deleted, Reported
@@ -28,6 +30,7 @@ BY_HEADER = LoadBalancer(
 )
 ADMIN = ServicePort(port=90, name="http-admin")
 SLICE = slice_of(["10.0.0.1"])
+IDLE = WeightRule(addresses=("10.0.0.9",), weight=3)
 REJECTION = Reported(
     source="p.yaml",
     problems=(
@@ -267,6 +270,48 @@ def test_weights_that_are_too_heavy_together_are_an_error_at_their_place() -> No
     )
     assert in_force(index) == {80: LoadBalancerType.ROUND_ROBIN}
     assert accepted(index, "heavy").reason is Reason.INVALID
+
+
+@pytest.mark.parametrize(
+    ("weights", "found"),
+    [
+        (
+            Weights(rules=(WeightRule(addresses=("10.0.0.1",), weight=2), IDLE)),
+            (
+                "weights.rules[1]: no endpoint of Service shop/web has its weight from "
+                "this rule"
+            ),
+        ),
+        (
+            Weights(),
+            (
+                "weights: no endpoint of Service shop/web has a weight of its own: all "
+                "have the default 1\n  hint: without rules a Pod's annotation "
+                "traffic.xds-server.dev/weight is its weight; what Pods say is read "
+                "from their manifests: give these, too"
+            ),
+        ),
+        (
+            Weights(rules=(WeightRule(addresses=("10.0.0.1",), weight=0),)),
+            (
+                "weights: all weights are 0: Envoy then sends to all endpoints alike\n"
+                "  hint: give an endpoint a weight above 0"
+            ),
+        ),
+    ],
+)
+def test_weights_that_do_not_do_what_they_say_are_a_warning(
+    weights: Weights, found: str
+) -> None:
+    weighted = LoadBalancer(type=LoadBalancerType.WEIGHTED, weights=weights)
+    index = index_of(service(), SLICE, policy("p", weighted))
+    warned = condition(index.statuses[key("p")], ConditionType.WARNINGS)
+
+    assert [str(problem).partition("warning: ")[2] for problem in index.problems] == [
+        f"spec.loadBalancer.{found}"
+    ]
+    assert warned is not None
+    assert accepted(index, "p").status
 
 
 def test_a_rejected_newest_version_is_told_and_the_last_one_stays() -> None:

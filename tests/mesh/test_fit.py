@@ -56,7 +56,9 @@ def fit_backends(
         for i in range(count)
     ]
     weighing = Weighing(weights=None if weights is None else tuple(weights))
-    return fit(load_balancer, port, backends, weighing, names_port=names_port)
+    return fit(
+        load_balancer, port, backends, weighing, service="web", names_port=names_port
+    )
 
 
 @pytest.mark.parametrize("load_balancer", [ROUND_ROBIN, RING, MAGLEV, FORWARDED, ORCA])
@@ -149,6 +151,6 @@ def test_the_sum_of_weights_is_bounded() -> None:
 def test_an_empty_group_is_a_warning() -> None:
     weighing = Weighing(weights=(), empty_groups=(1,))
 
-    found = fit(ROUND_ROBIN, HTTP, [], weighing, names_port=False)
+    found = fit(ROUND_ROBIN, HTTP, [], weighing, service="web", names_port=False)
 
     assert [each.path for each in found.warnings] == [("weights", "groups", 1)]

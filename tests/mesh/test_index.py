@@ -105,7 +105,10 @@ def test_a_pods_label_changes_the_weights_of_its_services() -> None:
 
     changes = index.apply([Applied(document=pod("p1", labels={"weight": "7"}))])
 
-    assert changes == Changes(services=frozenset({("shop", "web")}))
+    assert changes.services == {("shop", "web")}
+    assert [each.message for each in changes.solved] == [
+        "no endpoint of Service shop/web has its weight from this rule"
+    ]
     (upstream,) = index.services["shop", "web"].upstreams
     assert [each.weight for each in upstream.endpoints] == [7]
 

@@ -95,6 +95,34 @@ def test_the_first_rule_that_matches_wins() -> None:
     assert weighing == Weighing(weights=(5, 4, 7, 6, 2, 2))
 
 
+def test_a_rule_that_gives_nobody_a_weight_is_idle() -> None:
+    """Also one that matches only where an earlier one does."""
+    rules = (
+        WeightRule(addresses=("10.0.0.1",), weight=4),
+        WeightRule(addresses=("10.0.0.1",), weight=5),
+        WeightRule(from_label="weight"),
+    )
+
+    assert weigh_pods(Weights(rules=rules), [pod("p1")]).idle_rules == (1, 2)
+    assert weigh_pods(None, [annotated("p1", "3")]).idle_rules == ()
+    assert weigh_pods(None, [pod("p1")]).idle_rules == (0,)
+
+
+def test_weight_0_for_all_that_are_ready_stops_all() -> None:
+    rules = (WeightRule(addresses=("10.0.0.1",), weight=0),)
+    weighted = LoadBalancer(
+        type=LoadBalancerType.WEIGHTED, weights=Weights(rules=rules)
+    )
+
+    def stops_all(*backends: Backend) -> bool:
+        return weigh(weighted, backends, lambda _: None).stops_all
+
+    assert stops_all(backend("1"))
+    assert stops_all(backend("1"), backend("2", health=Health.DRAINING))
+    assert not stops_all(backend("1"), backend("2"))
+    assert not stops_all(backend("1", health=Health.DRAINING))
+
+
 def test_addresses_are_compared_in_canonical_form() -> None:
     rule = WeightRule(addresses=("2001:DB8:0::1",), weight=4)
     server = backend("1")._replace(address="2001:db8::1", pod=None)
@@ -186,4 +214,4 @@ def test_a_group_without_healthy_members_is_named() -> None:
 
     weighing = weigh(weighted, backends, found.get)
 
-    assert weighing == Weighing(weights=(0, 1), empty_groups=(0,))
+    assert weighing == Weighing(weights=(0, 1), empty_groups=(0,), idle_rules=(0,))

@@ -47,6 +47,7 @@ def annotated_balancer(document: Document) -> Proposal | None:
         document=document,
         path=("metadata", "annotations", LOAD_BALANCER),
         load_balancer=default_load_balancer(algorithm),
+        service=document.key.name,
         is_brief=True,
     )
 

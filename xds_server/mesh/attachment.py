@@ -49,6 +49,7 @@ class Reference:
             document=self.policy,
             path=("spec", "loadBalancer"),
             load_balancer=load_balancer,
+            service=self.target.name,
             names_port=self.names_port,
         )
 
@@ -87,7 +88,7 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """A load balancer for a port, and the document and path where it was written.
+    """A load balancer for a port of a Service, and where it was written.
 
     `is_brief` where only the algorithm's name was written, and no field of it.
     """
@@ -95,6 +96,7 @@ class Proposal:
     document: Document
     path: FieldPath
     load_balancer: LoadBalancer
+    service: str
     names_port: bool = False
     is_brief: bool = False
 
@@ -190,7 +192,14 @@ def _try(
     """Return whether *proposal* fits *port*, the weights, and the problems."""
     load_balancer = proposal.load_balancer
     weighing = weigh(load_balancer, backends, find_pod)
-    found = fit(load_balancer, port, backends, weighing, names_port=proposal.names_port)
+    found = fit(
+        load_balancer,
+        port,
+        backends,
+        weighing,
+        service=f"Service {proposal.document.key.namespace}/{proposal.service}",
+        names_port=proposal.names_port,
+    )
     problems = [
         finding(proposal.document, proposal.path_of(e.path), e.message, hint=e.hint)
         for e in found.errors

@@ -16,6 +16,7 @@ from xds_server.api.policy import (
     PerformanceSource,
 )
 from xds_server.api.problem import FieldPath
+from xds_server.api.weights import WEIGHT_ANNOTATION
 from xds_server.mesh.backend import Backend
 from xds_server.mesh.model import Health, Port, Protocol, Role
 from xds_server.mesh.weight import Weighing
@@ -27,6 +28,7 @@ _ENTRIES_EACH: Final = 100
 _GATEWAY: Final = (
     "end users' addresses are seen only by a gateway in front of the servers"
 )
+_PODS: Final = "what Pods say is read from their manifests: give these, too"
 _HASHED: Final = {LoadBalancerType.RING_HASH, LoadBalancerType.MAGLEV}
 
 
@@ -57,9 +59,10 @@ def fit(
     backends: Sequence[Backend],
     weighing: Weighing,
     *,
+    service: str,
     names_port: bool,
 ) -> Fit:
-    """Return what speaks against *load_balancer* at *port*.
+    """Return what speaks against *load_balancer* at *port* of *service*.
 
     What cannot work on TCP is an error for a policy that names the port by
     `sectionName`, and a warning for one that has the port as one of several.
@@ -70,6 +73,8 @@ def fit(
         *_unequal(load_balancer, backends, weighing),
         *_too_small(load_balancer, backends, weighing),
         *_empty_groups(weighing),
+        *_idle_rules(load_balancer, backends, weighing, service),
+        *_stopped(weighing),
     ]
     on_tcp = _without_http(load_balancer) if port.protocol is Protocol.TCP else ()
     (errors if names_port else warnings).extend(on_tcp)
@@ -185,6 +190,46 @@ def _empty_groups(weighing: Weighing) -> Iterator[Misfit]:
             path=("weights", "groups", position),
             message="no healthy endpoint belongs to this group: the others have its "
             "share",
+        )
+
+
+def _idle_rules(
+    load_balancer: LoadBalancer,
+    backends: Sequence[Backend],
+    weighing: Weighing,
+    service: str,
+) -> Iterator[Misfit]:
+    weights = load_balancer.weights
+    if weights is None or not backends:
+        return
+    if "rules" in weights.model_fields_set and weights.rules:
+        for position in weighing.idle_rules:
+            is_match = weights.rules[position].addresses is not None
+            yield Misfit(
+                path=("weights", "rules", position),
+                message=f"no endpoint of {service} has its weight from this rule",
+                hint=None if is_match else _PODS,
+            )
+    elif (
+        load_balancer.type is LoadBalancerType.WEIGHTED
+        and not weights.groups
+        and len(weighing.idle_rules) == len(weights.rules)
+    ):
+        yield Misfit(
+            path=("weights",),
+            message=f"no endpoint of {service} has a weight of its own: all have the "
+            f"default {weights.default}",
+            hint=f"without rules a Pod's annotation {WEIGHT_ANNOTATION} is its weight; "
+            + _PODS,
+        )
+
+
+def _stopped(weighing: Weighing) -> Iterator[Misfit]:
+    if weighing.stops_all:
+        yield Misfit(
+            path=("weights",),
+            message="all weights are 0: Envoy then sends to all endpoints alike",
+            hint="give an endpoint a weight above 0",
         )
 
 

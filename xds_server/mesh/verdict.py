@@ -48,7 +48,10 @@ def judge(
                 for outcome in attachment.outcomes
                 if outcome.reference is reference
             ]
-            found = [*_found(outcomes), *_without_effect(reference, upstreams or ())]
+            found = [
+                *_found(outcomes),
+                *_without_effect(reference, upstreams or (), attachments),
+            ]
             problems += found
             conditions = _conditions(outcomes, found)
         verdicts.append(
@@ -128,18 +131,25 @@ def _overridden(outcome: Outcome) -> bool:
 
 
 def _without_effect(
-    reference: Reference, upstreams: Sequence[Upstream]
+    reference: Reference,
+    upstreams: Sequence[Upstream],
+    attachments: Sequence[Attachment],
 ) -> Iterator[Problem]:
-    """Report a target that no traffic can go to."""
+    """Report a target that no traffic can go to, for whatever reason but weights."""
     key, target = reference.policy.key, reference.target
     service = f"Service {key.namespace}/{target.name}"
     path = ("spec", "targetRefs", reference.position, "name")
-    matched = [each for each in upstreams if reference.matches(each.port)]
+    matched = [
+        (upstream, attachment)
+        for upstream, attachment in zip(upstreams, attachments, strict=True)
+        if reference.matches(upstream.port)
+    ]
     if not matched:
         message = f"{service} has no TCP port: the policy has no effect on it"
         yield warning(reference.policy, path, message)
-    for upstream in matched:
-        if not any(each.health is Health.HEALTHY for each in upstream.endpoints):
+    for upstream, attachment in matched:
+        is_ready = any(each.health is Health.HEALTHY for each in upstream.endpoints)
+        if not is_ready and not attachment.weighing.stops_all:
             port = upstream.port.name or str(upstream.port.number)
             message = f"port {port} of {service} has no ready endpoint"
             yield warning(reference.policy, path, message)

@@ -31,12 +31,16 @@ FindPod = Callable[[ObjectKey], Document | None]
 class Weighing:
     """A weight for each backend in their order, or None; 0 means no new traffic.
 
-    `empty_groups` are the positions of groups that nobody healthy belongs to.
+    `empty_groups` are the positions of groups that nobody healthy belongs to,
+    `idle_rules` those of rules that no backend has its weight from. `stops_all` where
+    weight 0 keeps new traffic from every backend that is ready for it.
     """
 
     weights: tuple[int, ...] | None
     problems: tuple[Problem, ...] = ()
     empty_groups: tuple[int, ...] = ()
+    idle_rules: tuple[int, ...] = ()
+    stops_all: bool = False
 
 
 def weigh(
@@ -50,7 +54,12 @@ def weigh(
     if weights.groups:
         return _divide(weights, backends, scale)
     found = tuple(scale.weight_of(backend) for backend in backends)
-    return Weighing(weights=found, problems=tuple(scale.problems))
+    return Weighing(
+        weights=found,
+        problems=tuple(scale.problems),
+        idle_rules=scale.idle_rules,
+        stops_all=_stops_all(found, backends),
+    )
 
 
 def _divide(weights: Weights, backends: Sequence[Backend], scale: "_Scale") -> Weighing:
@@ -64,11 +73,20 @@ def _divide(weights: Weights, backends: Sequence[Backend], scale: "_Scale") -> W
     members = [(scale.group_of(each), weight_inside(each)) for each in backends]
     alive = {group for group, weight in members if weight}
     shares = [*(group.share for group in weights.groups), weights.others]
+    found = divide(members, shares)
     return Weighing(
-        weights=divide(members, shares),
+        weights=found,
         problems=tuple(scale.problems),
         empty_groups=tuple(g for g in range(len(weights.groups)) if g not in alive),
+        idle_rules=scale.idle_rules,
+        stops_all=_stops_all(found, backends),
     )
+
+
+def _stops_all(weights: Sequence[int], backends: Sequence[Backend]) -> bool:
+    pairs = zip(weights, backends, strict=True)
+    ready = [weight for weight, each in pairs if each.health is Health.HEALTHY]
+    return bool(ready) and not any(ready)
 
 
 class _Scale:
@@ -78,18 +96,25 @@ class _Scale:
         self.problems: list[Problem] = []
         self._weights = weights
         self._find_pod = find_pod
+        self._applied: set[int] = set()
         self._addresses = {
             id(rule): frozenset(canonical(address) for address in rule.addresses)
             for rule in weights.rules
             if rule.addresses is not None
         }
 
+    @property
+    def idle_rules(self) -> tuple[int, ...]:
+        """The positions of rules that have not given a weight."""
+        return tuple(sorted({*range(len(self._weights.rules))} - self._applied))
+
     def weight_of(self, backend: Backend) -> int:
         """Return what the rules say of *backend*, or else the default."""
         document = self._find_pod(backend.pod) if backend.pod else None
-        for rule in self._weights.rules:
+        for position, rule in enumerate(self._weights.rules):
             weight = self._apply(rule, backend, document)
             if weight is not None:
+                self._applied.add(position)
                 return weight
         return self._weights.default
 

@@ -162,6 +162,26 @@ def test_json_errors_have_places() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "place", "message"),
+    [
+        ('{"kind": "Pod"\n "metadata": {}}', "2:2", "expecting ',' delimiter"),
+        ('{"kind": "Pod"}\n{}', "2:1", "extra data"),
+        ("{kind: Pod}", "1:2", "expecting property name enclosed in double quotes"),
+    ],
+)
+def test_a_file_called_json_has_to_be_json(text: str, place: str, message: str) -> None:
+    """As YAML some of it would mean something, but not what was meant."""
+    decoded = decode(text.encode(), source="x.json")
+
+    assert report(decoded.problems) == (
+        f"x.json:{place}: not valid JSON: {message}\n"
+        "  hint: JSON has double quotes, no comments, and no comma at the end\n"
+        "1 error in 1 file"
+    )
+    assert not decoded.is_complete
+
+
 def test_items_of_a_typed_list_need_not_say_what_they_are() -> None:
     """The API server leaves kind and version out of the items of a ServiceList."""
     items = [{"metadata": {"name": "web"}}]

@@ -154,7 +154,7 @@ BROKEN = {
     ),
     "a: 1\n---\nb: [1,\n": (
         "x.yaml:4:1: not valid YAML: did not find expected node content\n"
-        "  hint: while parsing a flow node that begins at line 4"
+        "  hint: a bracket before this is not closed, or a value is missing"
     ),
     "a: 'b\n": (
         "x.yaml:2:1: not valid YAML: found unexpected end of stream\n"

@@ -166,7 +166,7 @@ def test_a_missing_path_is_told_and_waited_for(tmp_path: Path) -> None:
     listing = scan([str(missing)])
 
     assert str(listing.obstacles[str(missing)].problem) == (
-        f"{missing}: no such file or directory"
+        f"{missing}: no such file or directory\n  hint: serve waits for it to appear"
     )
     assert listing.concerns(str(tmp_path / "no"))
     assert listing.watched == {str(tmp_path)}

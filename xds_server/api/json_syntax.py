@@ -3,13 +3,21 @@
 A key given twice counts as JSON parsers count it: the last one holds.
 """
 
+import json
 from collections.abc import Iterator
+from contextlib import suppress
 
 import msgspec
 
-from xds_server.api.manifest import Manifest, TypeMeta, Value, empty_list
+from xds_server.api.manifest import (
+    Manifest,
+    TypeMeta,
+    UnreadableError,
+    Value,
+    empty_list,
+)
 from xds_server.api.passage import Passage
-from xds_server.api.problem import Problem
+from xds_server.api.problem import Place, Problem
 
 
 class _List(msgspec.Struct, rename="camel"):
@@ -21,13 +29,34 @@ class _List(msgspec.Struct, rename="camel"):
 
 
 def read(text: str, *, source: str) -> list[Manifest | Problem] | None:
-    """Read all objects; None where the text is no JSON mapping: YAML says why."""
+    """Read all objects; None where the text is no JSON mapping: YAML says why.
+
+    Raises:
+        UnreadableError: a mapping that is no JSON, in what is called `.json`.
+    """
     if not text.lstrip().startswith("{"):
         return None
     try:
         return list(_objects(text, source))
     except (msgspec.MsgspecError, RecursionError):
+        if source.endswith(".json"):
+            _require_json(text, source)
         return None
+
+
+def _require_json(text: str, source: str) -> None:
+    """Ask a parser that knows places what is wrong with the writing."""
+    with suppress(RecursionError):
+        try:
+            json.loads(text)
+        except json.JSONDecodeError as error:
+            message = error.msg[0].lower() + error.msg[1:]
+            problem = Problem(
+                place=Place(source, error.lineno, error.colno),
+                message=f"not valid JSON: {message}",
+                hint="JSON has double quotes, no comments, and no comma at the end",
+            )
+            raise UnreadableError(problem) from error
 
 
 def _objects(text: str, source: str) -> Iterator[Manifest | Problem]:

@@ -23,7 +23,7 @@ from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from xds_server.api.duration import format_duration
 from xds_server.api.problem import Fault
-from xds_server.api.wording import did_you_mean, got
+from xds_server.api.wording import closest, got
 
 DOCUMENT: Final = "document"
 """The validation context of what users wrote, as opposed to our own Python calls."""
@@ -126,16 +126,25 @@ class Model(BaseModel):
     @classmethod
     def _unusable_fields(cls, value: Mapping[str, object]) -> Iterator[Fault]:
         """Refuse keys that are no fields here, or not yet."""
-        allowed = cls._fields()
+        allowed = [field for field in cls._fields() if field not in cls.later]
         for key in value:
             if key in cls.later:
                 message = f"not supported yet{got(value[key])}"
                 yield Fault(path=(key,), message=message, hint=_LATER, at_key=True)
             elif key not in allowed and key not in cls.passed_over:
-                hint: str | None = did_you_mean(key, allowed) or _all(allowed)
+                hint = cls._meant(key, allowed)
                 yield Fault(
                     path=(key,), message="unknown field", hint=hint, at_key=True
                 )
+
+    @classmethod
+    def _meant(cls, key: str, allowed: Sequence[str]) -> str | None:
+        """Guess which field was meant, of those that come later, too."""
+        later = sorted(cls.later)
+        guess = closest(key, [*allowed, *later])
+        if guess is None:
+            return _all(allowed, later)
+        return f"did you mean {guess}?" + " (not supported yet)" * (guess in later)
 
     @classmethod
     def _fault(cls, error: ErrorDetails) -> Fault:
@@ -212,8 +221,11 @@ def _count(bound: int, found: Sized) -> str:
     return f"{bound} {'entry' if bound == 1 else 'entries'} (got {len(found)})"
 
 
-def _all(fields: Sequence[str]) -> str | None:
-    return f"allowed: {', '.join(fields)}" if 0 < len(fields) <= _FEW else None
+def _all(fields: Sequence[str], later: Sequence[str]) -> str | None:
+    if not 0 < len(fields) <= _FEW:
+        return None
+    yet = f"; not supported yet: {', '.join(later)}" if later else ""
+    return f"allowed: {', '.join(fields)}{yet}"
 
 
 def _noun(field: FieldInfo) -> str:

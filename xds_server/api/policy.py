@@ -205,11 +205,19 @@ def validate_policy(value: object) -> TrafficPolicy | list[Fault]:
 
 def notices(policy: TrafficPolicy, value: object) -> Iterable[Fault]:
     """Say what was accepted but is better written otherwise."""
-    if policy.spec.load_balancer is None:
+    load_balancer = policy.spec.load_balancer
+    if load_balancer is None:
         yield Fault(
             path=("spec",),
             message="sets nothing: loadBalancer is left out",
             severity=Severity.WARNING,
+        )
+    elif "type" not in load_balancer.model_fields_set:
+        yield Fault(
+            path=("spec", "loadBalancer", "type"),
+            message=f"left out, which means {load_balancer.type}",
+            hint=f"write type: {load_balancer.type}",
+            severity=Severity.NOTICE,
         )
     yield from _respellings(policy, value, ())
 

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterable
 from difflib import get_close_matches
+from os.path import commonprefix
 from typing import Final
 
 _LONGEST: Final = 60
@@ -26,8 +27,24 @@ def got(value: object) -> str:
     return f" (got {written(value)})"
 
 
-def did_you_mean(found: str, known: Iterable[str]) -> str | None:
-    """Guess what was meant; None where nothing is close."""
+def closest(found: str, known: Iterable[str]) -> str | None:
+    """Guess which of *known* was meant; None where nothing is close.
+
+    Of those that are close, the one that begins alike: `retries` is nearer to
+    `targetRefs` than to `retry` by letters alone.
+    """
     spellings = {one.casefold(): one for one in known}
-    close = get_close_matches(found.casefold(), spellings, n=1)
-    return f"did you mean {spellings[close[0]]}?" if close else None
+    folded = found.casefold()
+    close = get_close_matches(folded, spellings)
+
+    def likeness(spelling: str) -> int:
+        return len(commonprefix([folded, spelling]))  # noqa: RUF071 - letters, no paths
+
+    best = max(close, key=likeness, default=None)
+    return best and spellings[best]
+
+
+def did_you_mean(found: str, known: Iterable[str]) -> str | None:
+    """Ask about the guess, where there is one."""
+    guess = closest(found, known)
+    return guess and f"did you mean {guess}?"

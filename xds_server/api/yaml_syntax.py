@@ -150,6 +150,9 @@ _HINTS: Final = {
     ),
     "found character that cannot start any token": "quote text that begins like this",
     "did not find expected <document start>": "part documents with a line of ---",
+    "did not find expected node content": (
+        "a bracket before this is not closed, or a value is missing"
+    ),
     "found unexpected end of stream": "a quote or bracket is not closed",
 }
 """By libyaml's words for it."""

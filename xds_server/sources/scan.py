@@ -54,7 +54,8 @@ class _Walk:
             self._visit(path, os.path.realpath(path), Path(path).stat(), frozenset())
         except FileNotFoundError:
             missing = "no such file or directory"
-            self.listing.hinder(obstacle(path, missing, is_absence=True))
+            hint = "serve waits for it to appear"
+            self.listing.hinder(obstacle(path, missing, hint=hint, is_absence=True))
         except OSError as error:
             self.listing.hinder(failure(path, error))
         is_directory = bool(self._ahead)

@@ -319,6 +319,47 @@ def test_status_without_a_server_says_so_and_exits_3() -> None:
     assert done.stderr.startswith("error: no answer from 127.0.0.1:9: ")
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--plot", "shares.gif"], "shares.gif: a picture ends in .png or .svg"),
+        (["--service", "shop/cat"], "there is no Service shop/cat"),
+    ],
+)
+@pytest.mark.envoy
+def test_try_refuses_what_cannot_be_asked_for(
+    good: Path, flags: list[str], message: str
+) -> None:
+    done = run("try", good, *flags)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {message}\n")
+
+
+def test_ctrl_c_while_importing_is_no_traceback() -> None:
+    """The import of the command line is interrupted, as a Ctrl-C would."""
+    code = """
+import runpy, sys
+
+class Interruption:
+    def find_spec(self, name, path, target=None):
+        if name == "xds_server.cli":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interruption())
+runpy.run_module("xds_server", run_name="__main__")
+"""
+    done = subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 def test_serve_on_a_taken_address_says_so_and_exits_3(good: Path) -> None:
 
     with socket.create_server(("127.0.0.1", 0)) as taken:

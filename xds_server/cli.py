@@ -7,6 +7,7 @@ Rooms are imported by the command that needs them: `check` must not pay for Envo
 """
 
 import asyncio
+import signal
 from collections.abc import Mapping
 from datetime import timedelta
 from importlib.metadata import version
@@ -307,7 +308,7 @@ def demo(
 
 def _try(paths: list[Path], settings: TrySettings) -> None:
     """Measure, print the report, and exit as the verdicts say."""
-    from xds_server.lab.error import LabError
+    from xds_server.lab.error import LabError, UsageError
     from xds_server.lab.trial import InvalidDocumentsError
 
     try:
@@ -315,9 +316,12 @@ def _try(paths: list[Path], settings: TrySettings) -> None:
     except InvalidDocumentsError as error:
         _say(str(error))
         raise typer.Exit(EXIT_FINDING) from None
+    except UsageError as error:
+        _say(f"error: {error}")
+        raise typer.Exit(EXIT_USAGE) from None
     except LabError as error:
         _missing(error)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         _say("interrupted")
         raise typer.Exit(EXIT_INTERRUPTED) from None
     if not holds:
@@ -325,9 +329,16 @@ def _try(paths: list[Path], settings: TrySettings) -> None:
 
 
 async def _measure(paths: list[Path], settings: TrySettings) -> bool:
-    """Measure and print; return whether everything holds."""
+    """Measure and print; return whether everything holds.
+
+    SIGTERM cancels it, as Ctrl-C does: what was started is ended, what was written for
+    the time of the run is removed.
+    """
     from xds_server.lab import plot, report, trial
 
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - this is a coroutine
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     if settings.plot is not None:
         plot.require_plot(settings.plot)
     with report.show_progress() as progress:
@@ -346,6 +357,7 @@ async def _measure(paths: list[Path], settings: TrySettings) -> bool:
         report.print_report(result)
     if settings.plot is not None:
         plot.draw_report(result, settings.plot)
+        _say(f"wrote {settings.plot}")
     return result.holds
 
 
@@ -378,8 +390,3 @@ def status(
     console = Console()
     for table in status_tables(decode_status(answer)):
         console.print(table)
-
-
-def main() -> None:
-    """Run the command line, as the program does."""
-    cli(prog_name="xds-server")

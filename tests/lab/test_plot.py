@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from xds_server.lab.error import LabError
+from xds_server.lab.error import LabError, UsageError
 from xds_server.lab.plot import draw_report, require_plot
 from xds_server.lab.trial import TrialReport
 
@@ -35,7 +35,7 @@ def test_a_png_is_a_png(report: TrialReport, tmp_path: Path) -> None:
     [("shares.gif", "ends in .png or .svg"), ("no/where.png", "there is no directory")],
 )
 def test_an_unusable_file_is_refused(tmp_path: Path, name: str, message: str) -> None:
-    with pytest.raises(LabError, match=message):
+    with pytest.raises(UsageError, match=message):
         require_plot(tmp_path / name)
 
 

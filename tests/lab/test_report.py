@@ -6,8 +6,8 @@ import json
 import pytest
 from rich.console import Console
 
-from xds_server.lab.report import print_report, report_json
-from xds_server.lab.trial import TrialReport
+from xds_server.lab.report import print_report, report_json, show_progress
+from xds_server.lab.trial import Progress, TrialReport
 
 
 @pytest.fixture
@@ -38,7 +38,10 @@ def test_a_verdict_tells_test_statistic_p_value_and_false_alarm_rate(
     text: str,
 ) -> None:
     assert "DOES NOT HOLD  chi-square, 2 degrees of freedom: 2000 requests" in text
-    assert "statistic 281.2, p = 8.67e-62, false-alarm rate 1e-08" in text
+    assert (
+        "statistic 281, p = 8.67e-62 (fails < 1e-4 twice), false-alarm rate 1e-8"
+        in " ".join(text.split())
+    )
     assert "HOLDS  affinity: 0 of 2 keys changed their endpoint" in text
     assert "statistic 0, false-alarm rate 0 (exact)" in text
 
@@ -52,12 +55,30 @@ def test_what_was_not_measured_says_why(text: str) -> None:
 
 
 def test_the_last_table_has_all_verdicts(text: str) -> None:
-    table = text[text.index("smallest p") :]
+    table = text[text.index("least p") :]
 
     assert line_with(table, "shop/cart:80", "Maglev", "exact").endswith(" HOLDS")
     assert "DOES NOT HOLD" in line_with(table, "shop/search:80", "0/1")
     assert "NOT MEASURED" in line_with(table, "shop/empty:80")
-    assert "1 of 2 hold on a real Envoy" in table
+    assert "1 of 2 hold on a real Envoy, 1 not measured." in table
+
+
+def test_a_run_without_any_measurement_says_so(report: TrialReport) -> None:
+    unmeasured = TrialReport(trials=report.trials[2:], concurrency=1, seed=1)
+    file = io.StringIO()
+    print_report(unmeasured, Console(file=file, width=80, color_system=None))
+
+    assert file.getvalue().endswith(
+        "\nNothing could be measured: the reasons are above.\n"
+    )
+
+
+def test_progress_leaves_nothing_in_what_is_no_terminal() -> None:
+    file = io.StringIO()
+    with show_progress(Console(file=file)) as progress:
+        progress(Progress(doing="something", done=0, total=1))
+
+    assert file.getvalue() == ""
 
 
 def test_nothing_is_cut_off_in_80_columns(text: str) -> None:

@@ -62,6 +62,7 @@ def test_weights_are_reduced(
 
 def test_a_draining_endpoint_weighs_nothing() -> None:
     assert theory.weights_of(upstream(4, 2, 4, draining=1)) == (1, 0, 1)
+    assert theory.written_weights(upstream(4, 2, 4, draining=1)) == (4, 0, 4)
 
 
 @pytest.mark.parametrize(("choices", "expected"), [(2, 1 / 16), (4, 1 / 256)])

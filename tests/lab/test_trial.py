@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from xds_server.lab.envoy import find_envoy
-from xds_server.lab.error import LabError
+from xds_server.lab.error import LabError, UsageError
 from xds_server.lab.example import packaged_examples
 from xds_server.lab.trial import InvalidDocumentsError, run_trials
 
@@ -91,7 +91,9 @@ async def test_an_unknown_service_is_said_with_those_there_are(
     tmp_path: Path, envoy: Path
 ) -> None:
     paths = [write(tmp_path, BARE_SERVICE)]
-    with pytest.raises(LabError, match=r"no Service shop/cat\n.*hint: .*shop/cart:80"):
+    with pytest.raises(
+        UsageError, match=r"no Service shop/cat\n.*hint: .*shop/cart:80"
+    ):
         await run_trials(paths, service="shop/cat", envoy=envoy)
 
 

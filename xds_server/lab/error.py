@@ -14,3 +14,7 @@ class LabError(Exception):
     def __str__(self) -> str:
         message = str(self.args[0])
         return f"{message}\n  hint: {self.hint}" if self.hint else message
+
+
+class UsageError(LabError):
+    """What was asked for cannot be: nothing is missing, the question is wrong."""

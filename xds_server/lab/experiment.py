@@ -50,7 +50,9 @@ async def measure(subject: Subject) -> Measurement:
     answer as it should.
     """
     if not subject.eligible:
-        message = "no endpoint may get requests"
+        message = "there is no endpoint"
+        if subject.weights:
+            message = "nothing to expect: all endpoints drain or have weight 0"
         raise UnmeasurableError(message)
     return await _EXPERIMENTS[subject.load_balancer.type](subject)
 

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from xds_server.lab.error import LabError
+from xds_server.lab.error import LabError, UsageError
 from xds_server.lab.trial import Outcome, Trial, TrialReport
 
 if TYPE_CHECKING:
@@ -32,14 +32,15 @@ _COLORS: Final = {
 def require_plot(file: Path) -> None:
     """Raise `LabError` where no picture could be written to *file*.
 
-    To be called before a run: a minute of measuring should not end here.
+    It is a `UsageError` where *file* itself is to blame. To be called before a run: a
+    minute of measuring should not end here.
     """
     if file.suffix.lower() not in FORMATS:
         message = f"{file}: a picture ends in .png or .svg"
-        raise LabError(message)
+        raise UsageError(message)
     if not file.resolve().parent.is_dir():
         message = f"{file}: there is no directory {file.parent}"
-        raise LabError(message)
+        raise UsageError(message)
     try:
         import matplotlib  # noqa: F401, ICN001, PLC0415 - an extra
     except ImportError:

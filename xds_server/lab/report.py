@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from xds_server.lab.trial import Outcome, Progress, ProgressCallback, Trial, TrialReport
-from xds_server.lab.verdict import Check
+from xds_server.lab.verdict import ALPHA, Check
 
 _INDENT: Final = (0, 0, 0, 2)
 _BAR_WIDTH: Final = 18
@@ -36,6 +36,7 @@ def print_report(report: TrialReport, console: Console | None = None) -> None:
     for trial in report.trials:
         _print_trial(trial, console)
     console.print(_verdicts(report))
+    console.print()
     console.print(_summary(report))
 
 
@@ -65,7 +66,8 @@ def show_progress(console: Console | None = None) -> Iterator[ProgressCallback]:
         TimeElapsedColumn(),
         TextColumn("{task.description}", markup=False),
     )
-    with Bar(*columns, console=console, transient=True) as bar:
+    hidden = not console.is_terminal  # else it leaves an empty line in files
+    with Bar(*columns, console=console, transient=True, disable=hidden) as bar:
         task = bar.add_task("starting", total=1)
 
         def show(progress: Progress) -> None:
@@ -129,10 +131,11 @@ def _bar(part: float) -> str:
 def _check(check: Check) -> Table:
     numbers = []
     if check.statistic is not None:
-        numbers.append(f"statistic {check.statistic:.4g}")
+        numbers.append(f"statistic {check.statistic:.3g}")
     if check.p_value is not None:
-        numbers.append(f"p = {check.p_value:.3g}")
-    rate = f"{check.false_alarm_rate:.0e}" if check.false_alarm_rate else "0 (exact)"
+        fails = f"fails < {_power(ALPHA)} twice"
+        numbers.append(f"p = {check.p_value:.3g} ({fails})")
+    rate = _power(check.false_alarm_rate) if check.false_alarm_rate else "0 (exact)"
     numbers.append(f"false-alarm rate {rate}")
     outcome = Outcome.HOLDS if check.holds else Outcome.DOES_NOT_HOLD
     text = Text(f"{check.test}: {check.finding}\n")
@@ -154,10 +157,12 @@ def _outcome(outcome: Outcome) -> Text:
 
 
 def _verdicts(report: TrialReport) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True
+    )
     table.add_column("Service", no_wrap=True)
     table.add_column("algorithm")
-    for heading in ("checks", "smallest p"):
+    for heading in ("checks", "least p"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for trial in report.trials:
@@ -175,12 +180,20 @@ def _verdicts(report: TrialReport) -> Table:
 
 def _summary(report: TrialReport) -> Text:
     outcomes = [trial.outcome for trial in report.trials]
-    measured = len(outcomes) - outcomes.count(Outcome.NOT_MEASURED)
-    rate = f"{report.false_alarm_rate:.0e}" if report.false_alarm_rate else "0"
-    return Text(
-        f"{outcomes.count(Outcome.HOLDS)} of {measured} hold on a real Envoy. "
-        f"False-alarm rate of the whole run: {rate}."
-    )
+    unmeasured = outcomes.count(Outcome.NOT_MEASURED)
+    measured = len(outcomes) - unmeasured
+    if not measured:
+        return Text("Nothing could be measured: the reasons are above.")
+    held = f"{outcomes.count(Outcome.HOLDS)} of {measured} hold on a real Envoy"
+    if unmeasured:
+        held += f", {unmeasured} not measured"
+    rate = _power(report.false_alarm_rate) if report.false_alarm_rate else "0"
+    return Text(f"{held}. False-alarm rate of the whole run: {rate}.")
+
+
+def _power(rate: float) -> str:
+    """Return a small number as people write it: `3e-7`."""
+    return f"{rate:.0e}".replace("e-0", "e-")
 
 
 def _camel(value: object) -> object:

@@ -34,15 +34,21 @@ FIRST_FORWARDED: Final = HashHeader(
 """The first of the addresses that X-Forwarded-For lists."""
 
 
-def weights_of(upstream: Upstream) -> tuple[int, ...]:
-    """Return what each endpoint weighs; 0 for those that get no new requests.
+def written_weights(upstream: Upstream) -> tuple[int, ...]:
+    """Return the weight of each endpoint as the documents say it.
 
-    An endpoint without a weight counts as 1 in Envoy; common divisors do not matter.
+    It is 0 for those that get no new requests. An endpoint without a weight counts as 1
+    in Envoy.
     """
-    weights = [
+    return tuple(
         (endpoint.weight or 1) if endpoint.health is Health.HEALTHY else 0
         for endpoint in upstream.endpoints
-    ]
+    )
+
+
+def weights_of(upstream: Upstream) -> tuple[int, ...]:
+    """Return what each endpoint weighs: common divisors do not matter to Envoy."""
+    weights = written_weights(upstream)
     divisor = math.gcd(*weights) or 1
     return tuple(weight // divisor for weight in weights)
 

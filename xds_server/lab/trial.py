@@ -16,7 +16,7 @@ from xds_server.api.problem import Problem, Severity
 from xds_server.lab import theory
 from xds_server.lab.distribution import require_scipy
 from xds_server.lab.envoy import find_envoy
-from xds_server.lab.error import LabError
+from xds_server.lab.error import LabError, UsageError
 from xds_server.lab.experiment import measure
 from xds_server.lab.rig import Rig, Stand, run_rig
 from xds_server.lab.subject import Measurement, Subject, UnmeasurableError
@@ -46,7 +46,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointResult:
-    """One endpoint: its address in the documents, and its part of the requests."""
+    """One endpoint: address and weight as in the documents, and what it got."""
 
     address: str
     weight: int
@@ -136,6 +136,7 @@ async def run_trials(
 
     Raises:
         InvalidDocumentsError: Where a document has an error.
+        UsageError: Where there is no such *service*.
         LabError: Where something is missing or does not start.
     """
     require_scipy()
@@ -188,7 +189,7 @@ def _choose(services: Sequence[Service], wanted: str | None) -> tuple[Upstream, 
     if not chosen:
         names = ", ".join(map(_name, upstreams)) or "none"
         message = f"there is no Service {wanted}"
-        raise LabError(message, hint=f"there are: {names}")
+        raise UsageError(message, hint=f"there are: {names}")
     return tuple(chosen)
 
 
@@ -237,7 +238,7 @@ def _judged(
         )
         for endpoint, weight, expected, count in zip(
             upstream.endpoints,
-            theory.weights_of(upstream),
+            theory.written_weights(upstream),
             measurement.expected,
             measurement.counts,
             strict=True,

@@ -20,7 +20,9 @@ def test_an_svg_has_every_measured_service_as_text(
     assert "1 of 3 policies hold" in text
     assert "shop/search:80   2000 requests   DOES NOT HOLD" in text
     assert "shop/empty" not in text
+    assert "1/n each, by chance" in text
     assert "51.0%" in text
+    assert "(33.3%)" in text
 
 
 def test_a_png_is_a_png(report: TrialReport, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def draw_report(report: TrialReport, file: Path) -> None:
     if not trials:
         message = "nothing was measured that could be drawn"
         raise LabError(message)
-    columns = min(_COLUMNS, len(trials))
+    columns = min(_COLUMNS, math.ceil(math.sqrt(len(trials))))
     rows = math.ceil(len(trials) / columns)
     width, height = max(3.5 * columns, _LEAST_WIDTH), 2.5 * rows + _HEADER
     layout = ConstrainedLayoutEngine(
@@ -75,14 +75,18 @@ def draw_report(report: TrialReport, file: Path) -> None:
         panels = figure.subplots(rows, columns, squeeze=False)
         for panel in panels.flat[len(trials) :]:
             panel.set_axis_off()
+        top = max(max(e.measured, e.expected) for t in trials for e in t.endpoints)
         for panel, trial in zip(panels.flat, trials, strict=False):
-            _draw(panel, trial)
+            _draw(panel, trial, top)
         _describe(figure, report)
         figure.savefig(file, dpi=160, facecolor="white")
 
 
-def _draw(panel: "Axes", trial: Trial) -> None:
-    """Draw measured shares as bars, expected ones as marks across them."""
+def _draw(panel: "Axes", trial: Trial, top: float) -> None:
+    """Draw measured shares as bars, expected ones as marks across them.
+
+    *top* is the largest share of all panels, so that they have one scale.
+    """
     shares = [endpoint.measured for endpoint in trial.endpoints]
     expected = [endpoint.expected for endpoint in trial.endpoints]
     positions = range(len(shares))
@@ -96,25 +100,25 @@ def _draw(panel: "Axes", trial: Trial) -> None:
         linewidth=2,
         zorder=3,
     )
-    top = max(*shares, *expected)
     panel.set_xlim(-0.6, max(_SLOTS, len(shares)) - 0.4)
-    panel.set_ylim(0, top * 1.22)
+    panel.set_ylim(0, top * 1.3)
     panel.set_xticks([])
     if len(shares) <= _MOST_LABELS:
         labels = [endpoint.address.rpartition(":")[0] for endpoint in trial.endpoints]
         panel.set_xticks(list(positions), labels, fontsize=7, color=_QUIET)
-        for position, share in zip(positions, shares, strict=True):
-            height = max(share, expected[position]) + top * 0.03
-            text = f"{share:.1%}"
+        for position, share, theory in zip(positions, shares, expected, strict=True):
+            height = max(share, theory) + top * 0.03
+            text = f"{share:.1%}\n({theory:.1%})"
             panel.text(position, height, text, ha="center", fontsize=7.5, color=_INK)
     panel.set_yticks([])
     panel.spines[["top", "left", "right"]].set_visible(False)
     panel.spines["bottom"].set_color(_GRID)
     panel.tick_params(length=0)
     panel.set_title(
-        f"{trial.algorithm}\n", loc="left", fontsize=10, fontweight="bold", color=_INK
+        f"{trial.algorithm}\n\n", loc="left", fontsize=10, fontweight="bold", color=_INK
     )
-    subtitle = f"{trial.service}   {trial.requests} requests   {trial.outcome}"
+    measured = f"{trial.service}   {trial.requests} requests   {trial.outcome}"
+    subtitle = f"{trial.promise}\n{measured}"
     panel.text(0, 1.03, subtitle, transform=panel.transAxes, fontsize=7.5, color=_QUIET)
 
 
@@ -125,5 +129,8 @@ def _describe(figure: "Figure", report: TrialReport) -> None:
     left = 0.12 / width
     title = f"Measured on a real Envoy: {held} of {len(report.trials)} policies hold"
     figure.text(left, 1 - 0.4 / height, title, fontsize=14, weight="bold", color=_INK)
-    legend = "Bars: the share of requests that each endpoint got. Black: the theory."
+    legend = (
+        "Bars: the share of requests that each endpoint got. "
+        "Black, and in brackets: the theory."
+    )
     figure.text(left, 1 - 0.66 / height, legend, fontsize=9, color=_QUIET)

@@ -31,10 +31,12 @@ ROOTS = [
     "envoy.extensions.load_balancing_policies.random.v3.random_pb2",
     "envoy.extensions.load_balancing_policies.ring_hash.v3.ring_hash_pb2",
     "envoy.extensions.load_balancing_policies.round_robin.v3.round_robin_pb2",
+    "envoy.extensions.load_balancing_policies.wrr_locality.v3.wrr_locality_pb2",
     "envoy.extensions.upstreams.http.v3.http_protocol_options_pb2",
     "envoy.service.discovery.v3.discovery_pb2",
     "envoy.service.load_stats.v3.lrs_pb2",
     "envoy.service.status.v3.csds_pb2",
+    "xds.data.orca.v3.orca_load_report_pb2",
 ]
 OUT = Path("typings")
 

@@ -5,8 +5,8 @@ import math
 import pytest
 from hypothesis import given, strategies as st
 
-from xds_server.mesh.audience import audience_of
-from xds_server.mesh.model import Audience, Role
+from xds_server.mesh.audience import audience_of, client_of
+from xds_server.mesh.model import Audience, Client, Role
 
 
 def test_a_node_that_says_nothing_is_a_sidecar_of_the_default_namespace() -> None:
@@ -38,6 +38,33 @@ def test_the_namespace_can_be_in_the_id_of_the_node() -> None:
 
     assert audience.namespace == "shop"
     assert not complaints
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "expected"),
+    [
+        ("gRPC C-core linux Python C-core 58.0.0 Python 1.85.1", Client.GRPC),
+        ("gRPC Go 1.85.0", Client.GRPC),
+        ("gRPC Java 1.80.0", Client.GRPC),
+        ("grpc", Client.GRPC),
+        ("envoy 1.40.0", Client.ENVOY),
+        ("", Client.ENVOY),
+        ("my-envoy-with-gRPC", Client.ENVOY),
+    ],
+)
+def test_a_grpc_client_says_what_it_is(user_agent: str, expected: Client) -> None:
+    """The first is what grpcio 1.85.1 sends."""
+    assert client_of(user_agent) is expected
+
+
+def test_of_a_grpc_client_only_the_namespace_counts() -> None:
+    """It has no listeners: others of its namespace see the same."""
+    metadata = {"namespace": "shop", "role": "gateway", "listen_port": "nonsense"}
+
+    assert audience_of(metadata, user_agent="gRPC Go 1.85.0") == (
+        Audience(client=Client.GRPC, namespace="shop"),
+        (),
+    )
 
 
 @pytest.mark.parametrize(

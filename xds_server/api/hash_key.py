@@ -60,6 +60,12 @@ class HashHeader(Model):
     regex: Regex | None = None
 
 
+FIRST_FORWARDED: Final = HashHeader(
+    name="x-forwarded-for", regex=Regex(pattern=r"^([^,]*).*$", substitution=r"\1")
+)
+"""The client, as a chain of proxies wrote it first into X-Forwarded-For."""
+
+
 class HashCookie(Model):
     """A cookie. Envoy sets it where a client has none.
 

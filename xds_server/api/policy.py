@@ -27,6 +27,7 @@ from xds_server.api.algorithm import (
 )
 from xds_server.api.field import Choice, DnsLabel, DnsName
 from xds_server.api.hash_key import (
+    FIRST_FORWARDED,
     HashCookie,
     HashHeader,
     HashKey,
@@ -51,6 +52,7 @@ from xds_server.api.weights import (
 
 __all__ = [
     "API_VERSION",
+    "FIRST_FORWARDED",
     "AddressFrom",
     "HashAlgorithm",
     "HashCookie",

@@ -1,4 +1,4 @@
-"""Which Envoys see the same: from what a node says of itself to its `Audience`.
+"""Which nodes see the same: from what a node says of itself to its `Audience`.
 
 The metadata of an xDS node in (a Struct: numbers are floats); an audience out, and what
 could not be used. Garbage never stops a node: the defaults take its place.
@@ -9,23 +9,34 @@ from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
 from xds_server.mesh.backend import canonical
-from xds_server.mesh.model import Audience, Role
+from xds_server.mesh.model import Audience, Client, Role
 
 _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
 _LAST_PORT: Final = 65535
 _DEFAULT: Final = Audience()
+_GRPC: Final = "grpc"
 
 T = TypeVar("T")
 
 
+def client_of(user_agent: str) -> Client:
+    """Return what a node is, by its user agent.
+
+    All gRPC implementations begin theirs alike: `gRPC C-core linux Python`, `gRPC Go`.
+    Their `client_features` say less: others have them too.
+    """
+    return Client.GRPC if user_agent.lower().startswith(_GRPC) else Client.ENVOY
+
+
 def audience_of(
-    metadata: Mapping[str, object], *, node_id: str = ""
+    metadata: Mapping[str, object], *, node_id: str = "", user_agent: str = ""
 ) -> tuple[Audience, tuple[str, ...]]:
     """Return the audience of a node, and one sentence for each unusable value.
 
-    Read are the flat keys `namespace`, `role`, `listen_address` and `listen_port`;
-    each one missing has its default, other keys are passed over. A node that does not
-    say its namespace but is called `NAME.NAMESPACE` is of that one.
+    Read are the flat keys `namespace`, `role`, `listen_address` and `listen_port`, of
+    gRPC clients the first alone; each one missing has its default, other keys are
+    passed over. A node that does not say its namespace but is called `NAME.NAMESPACE`
+    is of that one.
     """
     complaints: list[str] = []
 
@@ -39,8 +50,11 @@ def audience_of(
             complaints.append(f"node metadata {key}: {error} (got {_brief(value)})")
             return default
 
+    namespace = read("namespace", _namespace, _namespace_in(node_id))
+    if client_of(user_agent) is Client.GRPC:
+        return Audience(client=Client.GRPC, namespace=namespace), tuple(complaints)
     audience = Audience(
-        namespace=read("namespace", _namespace, _namespace_in(node_id)),
+        namespace=namespace,
         role=read("role", _role, _DEFAULT.role),
         listen_address=read("listen_address", _address, _DEFAULT.listen_address),
         listen_port=read("listen_port", _port, _DEFAULT.listen_port),

@@ -98,15 +98,24 @@ class Role(StrEnum):
     GATEWAY = "gateway"
 
 
+class Client(StrEnum):
+    """What speaks xDS: an Envoy, or an application's own gRPC ("proxyless")."""
+
+    ENVOY = "envoy"
+    GRPC = "grpc"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Audience:
-    """All that distinguishes what one Envoy sees from what another sees.
+    """All that distinguishes what one node sees from what another sees.
 
     Nodes of equal audience share everything. `namespace` is where short Service names
     are looked up. The listen address and port are those of the outbound HTTP listener;
-    TCP listeners use the same address.
+    TCP listeners use the same address. Role and listeners are an Envoy's: for gRPC they
+    have their defaults.
     """
 
+    client: Client = Client.ENVOY
     namespace: str = "default"
     role: Role = Role.SIDECAR
     listen_address: str = "127.0.0.1"

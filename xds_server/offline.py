@@ -39,13 +39,18 @@ def check(paths: Iterable[Path]) -> Findings:
 
 
 def render(
-    paths: Iterable[Path], *, node_id: str, metadata: Mapping[str, object]
+    paths: Iterable[Path],
+    *,
+    node_id: str,
+    metadata: Mapping[str, object],
+    user_agent: str = "",
 ) -> tuple[list[Resource], Findings]:
     """Return what a node would be sent, and what is wrong with that.
 
     Resources come in push order and then by name. *metadata* is that of the node in its
-    bootstrap. A Service that cannot be translated is a problem, and left out. What
-    concerns nodes of another role only is not said.
+    bootstrap, *user_agent* tells a gRPC client from an Envoy. A Service that cannot be
+    translated is a problem, and left out. What concerns nodes of another role only is
+    not said.
 
     Raises:
         TranslateError: such a node cannot be served at all.
@@ -59,17 +64,17 @@ def render(
     )
 
     index, files = _resolve(paths)
+    audience, _ = audience_of(metadata, node_id=node_id, user_agent=user_agent)
     problems = list(index.problems)
     resources: list[Resource] = []
     translated: list[Service] = []
     for name, service in index.services.items():
         try:
-            resources += tuple(build_service(service))
+            resources += tuple(build_service(service, audience.client))
         except TranslateError as error:
             problems.append(untranslatable(index.document_of(name), error))
         else:
             translated.append(service)
-    audience, _ = audience_of(metadata, node_id=node_id)
     resources += build_entrance(translated, audience)
     resources.sort(key=lambda each: (PUSH_ORDER.index(each.type_url), each.name))
     said = tuple(in_order(p for p in problems if p.role in {None, audience.role}))

@@ -32,7 +32,9 @@ def golden_of(case: Path, kind: str) -> Path:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.split(".")[0])
 def test_golden(case: Path, kind: str, golden: GoldenCheck) -> None:
     audience, services = load_mesh(case)
-    resources = [each for service in services for each in build_service(service)]
+    resources = [
+        each for service in services for each in build_service(service, audience.client)
+    ]
     resources += build_entrance(services, audience)
     mapping = resources_as_mapping(
         each for each in resources if each.type_url == GOLDENS[kind]

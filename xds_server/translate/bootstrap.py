@@ -108,9 +108,7 @@ def build_bootstrap(
     if not 1 <= listen_port <= _LAST_PORT:
         message = f"listen_port must be 1..{_LAST_PORT} (got {listen_port})"
         raise ValueError(message)
-    if not node_id or not node_cluster:
-        message = "node_id and node_cluster must not be empty: xDS names nodes by them"
-        raise ValueError(message)
+    check_node(node_id, node_cluster)
     metadata: dict[str, object] = {
         "role": role.value,
         "listen_address": listen_address,
@@ -133,6 +131,17 @@ def build_bootstrap(
         static_resources=BootstrapStaticResources(clusters=[_build_xds_cluster(*xds)]),
         overload_manager=_build_overload_manager(),
     )
+
+
+def check_node(node_id: str, node_cluster: str) -> None:
+    """Do nothing if a node may be called that.
+
+    Raises:
+        ValueError: it may not.
+    """
+    if not node_id or not node_cluster:
+        message = "node_id and node_cluster must not be empty: xDS names nodes by them"
+        raise ValueError(message)
 
 
 def parse_address(argument: str, text: str, *, lowest_port: int = 1) -> tuple[str, int]:

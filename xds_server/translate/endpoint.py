@@ -23,7 +23,7 @@ _HEALTH_STATUS: Final = {
     Health.HEALTHY: health_check_pb2.HEALTHY,
     Health.DRAINING: health_check_pb2.DRAINING,
 }
-_LOCALITY: Final = attrgetter("locality.region", "locality.zone")
+LOCALITY: Final = attrgetter("locality.region", "locality.zone")
 _ORDER: Final = attrgetter("locality.region", "locality.zone", "address", "port")
 
 
@@ -46,18 +46,18 @@ def build_load_assignment(upstream: Upstream) -> Resource:
 def load_assignment(upstream: Upstream) -> endpoint_pb2.ClusterLoadAssignment:
     """Return the endpoints of *upstream*, one group a locality, each address once."""
     assignment = endpoint_pb2.ClusterLoadAssignment(cluster_name=cluster_name(upstream))
-    endpoints = _distinct(upstream.endpoints)
-    divisor = _common_divisor(endpoints)
-    for (region, zone), members in groupby(endpoints, _LOCALITY):
+    endpoints = distinct(upstream.endpoints)
+    divisor = common_divisor(endpoints)
+    for (region, zone), members in groupby(endpoints, LOCALITY):
         group = assignment.endpoints.add()
         if region or zone:
             group.locality.region = region
             group.locality.zone = zone
-        _fill(group, members, divisor)
+        fill(group, members, divisor)
     return assignment
 
 
-def _distinct(endpoints: Iterable[Endpoint]) -> list[Endpoint]:
+def distinct(endpoints: Iterable[Endpoint]) -> list[Endpoint]:
     """Return *endpoints* in order of locality and address, the first of each address.
 
     Envoy too keeps the first of two equal addresses, with its weight; ours is the same
@@ -69,7 +69,7 @@ def _distinct(endpoints: Iterable[Endpoint]) -> list[Endpoint]:
     return sorted(first.values(), key=_ORDER)
 
 
-def _common_divisor(endpoints: Iterable[Endpoint]) -> int:
+def common_divisor(endpoints: Iterable[Endpoint]) -> int:
     """Return what all weights can be divided by without changing any share.
 
     Smaller weights make smaller rings and shorter schedules. Draining endpoints have no
@@ -79,7 +79,7 @@ def _common_divisor(endpoints: Iterable[Endpoint]) -> int:
     return gcd(*weights) or 1
 
 
-def _fill(
+def fill(
     group: endpoint_components_pb2.LocalityLbEndpoints,
     endpoints: Iterable[Endpoint],
     divisor: int,

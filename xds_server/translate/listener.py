@@ -37,7 +37,7 @@ from xds_server.translate.name import (
 )
 from xds_server.xds import LISTENER, Resource
 
-_ROUTER: Final = HttpFilter(
+ROUTER: Final = HttpFilter(
     name="envoy.filters.http.router", typed_config=Any.pack(Router())
 )
 
@@ -112,7 +112,7 @@ def _build_http_connection_manager(routes: str) -> HttpConnectionManager:
     return HttpConnectionManager(
         stat_prefix="outbound_http",
         rds=Rds(config_source=ADS, route_config_name=routes),
-        http_filters=[_ROUTER],
+        http_filters=[ROUTER],
         use_remote_address=True,
         server_header_transformation=(
             HttpConnectionManagerServerHeaderTransformation.PASS_THROUGH

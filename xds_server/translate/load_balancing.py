@@ -42,6 +42,9 @@ from envoy_data_plane.envoy.extensions.load_balancing_policies.ring_hash.v3 impo
 from envoy_data_plane.envoy.extensions.load_balancing_policies.round_robin.v3 import (
     RoundRobin,
 )
+from envoy_data_plane.envoy.extensions.load_balancing_policies.wrr_locality.v3 import (
+    WrrLocality,
+)
 from envoy_data_plane.envoy.type.matcher.v3 import (
     RegexMatchAndSubstitute,
     RegexMatcher,
@@ -61,6 +64,7 @@ _EXTENSION: Final = {
     ClientSideWeightedRoundRobin: (
         "envoy.load_balancing_policies.client_side_weighted_round_robin"
     ),
+    WrrLocality: "envoy.load_balancing_policies.wrr_locality",
 }
 
 _SELECTION_METHOD: Final = {
@@ -75,13 +79,7 @@ _HASH_FUNCTION: Final = {
 
 _ADDRESS_KEY: Final = {
     api.AddressFrom.CONNECTION: api.HashKey(source_ip=api.SourceIP()),
-    # What a chain of proxies wrote first into the header is the client.
-    api.AddressFrom.X_FORWARDED_FOR: api.HashKey(
-        header=api.HashHeader(
-            name="x-forwarded-for",
-            regex=api.Regex(pattern=r"^([^,]*).*$", substitution=r"\1"),
-        )
-    ),
+    api.AddressFrom.X_FORWARDED_FOR: api.HashKey(header=api.FIRST_FORWARDED),
 }
 
 _ORCA_UPDATE_PERIOD: Final = timedelta(seconds=1)
@@ -95,14 +93,26 @@ def build_load_balancing_policy(load_balancer: api.LoadBalancer) -> LoadBalancin
     Raises:
         LimitError: the policy must not be sent to an Envoy.
     """
+    return LoadBalancingPolicy(policies=[entry_of(build_policy(load_balancer))])
+
+
+def build_policy(load_balancer: api.LoadBalancer) -> Policy:
+    """Return the message of the algorithm that carries out *load_balancer*.
+
+    Raises:
+        LimitError: the policy must not be sent to an Envoy.
+    """
     policy = _BUILDERS[load_balancer.type](load_balancer)
     check_policy(policy)
+    return policy
+
+
+def entry_of(policy: Policy | WrrLocality) -> LoadBalancingPolicyPolicy:
+    """Return *policy* as an entry of a LoadBalancingPolicy."""
     extension = TypedExtensionConfig(
         name=_EXTENSION[type(policy)], typed_config=Any.pack(policy)
     )
-    return LoadBalancingPolicy(
-        policies=[LoadBalancingPolicyPolicy(typed_extension_config=extension)]
-    )
+    return LoadBalancingPolicyPolicy(typed_extension_config=extension)
 
 
 def _given(block: T | None) -> T:
@@ -194,7 +204,7 @@ def _consistent_hashing(
 ) -> ConsistentHashingLbConfig:
     return ConsistentHashingLbConfig(
         hash_balance_factor=bounded_load_percent,
-        hash_policy=[_build_hash_policy(key) for key in keys],
+        hash_policy=[build_hash_policy(key) for key in keys],
     )
 
 
@@ -228,7 +238,7 @@ def _build_slow_start(block: api.SlowStart | None) -> SlowStartConfig | None:
     )
 
 
-def _build_hash_policy(key: api.HashKey) -> RouteActionHashPolicy:
+def build_hash_policy(key: api.HashKey) -> RouteActionHashPolicy:
     """Return one hash key; that it has exactly one specifier is checked at the end."""
     policy = RouteActionHashPolicy(terminal=key.terminal)
     if key.source_ip is not None:

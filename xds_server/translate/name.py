@@ -24,6 +24,9 @@ HTTP_LISTENER: Final = "outbound/http"
 CATCH_ALL: Final = "unknown"
 """The virtual host of every authority that is no Service's."""
 
+PROXYLESS_ROUTE: Final = "grpc/"
+"""What the names of the routes of gRPC clients begin with."""
+
 _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
 
 
@@ -58,6 +61,11 @@ def route_configuration_name(namespace: str) -> str:
     Nothing else of a node's audience shapes its routes.
     """
     return f"outbound/http/{namespace}"
+
+
+def proxyless_route_name(upstream: Upstream) -> str:
+    """Return the name of the routes that lead gRPC clients to one port."""
+    return f"{PROXYLESS_ROUTE}{cluster_name(upstream)}"
 
 
 def domains(upstream: Upstream, *, local: bool, default: bool) -> Iterator[str]:

@@ -29,6 +29,7 @@ from envoy.extensions.load_balancing_policies.maglev.v3 import maglev_pb2
 from envoy.extensions.load_balancing_policies.random.v3 import random_pb2
 from envoy.extensions.load_balancing_policies.ring_hash.v3 import ring_hash_pb2
 from envoy.extensions.load_balancing_policies.round_robin.v3 import round_robin_pb2
+from envoy.extensions.load_balancing_policies.wrr_locality.v3 import wrr_locality_pb2
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 from envoy_data_plane.envoy.config.bootstrap.v3 import Bootstrap
 from google.protobuf.json_format import MessageToDict
@@ -48,6 +49,7 @@ SHOWN_IN_ANY: Final = (
     round_robin_pb2,
     router_pb2,
     tcp_proxy_pb2,
+    wrr_locality_pb2,
 )
 """The modules of all messages that this room puts into an Any.
 

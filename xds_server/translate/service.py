@@ -9,7 +9,8 @@ from dataclasses import replace
 from xds_server.api.document import Document
 from xds_server.api.problem import Problem
 from xds_server.mesh.finding import finding
-from xds_server.mesh.model import Audience, Discovery, Service
+from xds_server.mesh.model import Audience, Client, Discovery, Service, Upstream
+from xds_server.translate import proxyless
 from xds_server.translate.check import TranslateError
 from xds_server.translate.cluster import build_cluster
 from xds_server.translate.endpoint import build_load_assignment
@@ -19,17 +20,33 @@ from xds_server.translate.route import build_route_configuration
 from xds_server.xds import Resource
 
 
-def build_service(service: Service) -> Iterator[Resource]:
-    """Yield the clusters of *service* and the assignments of those that use EDS.
+def build_service(
+    service: Service, client: Client = Client.ENVOY
+) -> Iterator[Resource]:
+    """Yield what all nodes that are a *client* share of *service*.
+
+    It is the clusters, the assignments of those that use EDS, and for gRPC the routes.
 
     Raises:
-        TranslateError: a resource must not be sent to an Envoy.
+        TranslateError: a resource must not be sent.
     """
+    build = _build_for_envoy if client is Client.ENVOY else _build_for_grpc
     for upstream in service.upstreams:
         found = owners(upstream)
-        yield replace(build_cluster(upstream), owners=found)
-        if upstream.discovery is Discovery.EDS:
-            yield replace(build_load_assignment(upstream), owners=found)
+        yield from (replace(each, owners=found) for each in build(upstream))
+
+
+def _build_for_envoy(upstream: Upstream) -> Iterator[Resource]:
+    yield build_cluster(upstream)
+    if upstream.discovery is Discovery.EDS:
+        yield build_load_assignment(upstream)
+
+
+def _build_for_grpc(upstream: Upstream) -> Iterator[Resource]:
+    yield proxyless.build_cluster(upstream)
+    if upstream.discovery is Discovery.EDS:
+        yield proxyless.build_load_assignment(upstream)
+    yield proxyless.build_route_configuration(upstream)
 
 
 def build_entrance(
@@ -38,9 +55,12 @@ def build_entrance(
     """Yield how requests of *audience* find *services*: its listeners and its routes.
 
     Raises:
-        TranslateError: a resource must not be sent to an Envoy. It is the audience's
-            fault where `build_service` takes each of *services*.
+        TranslateError: a resource must not be sent. It is the audience's fault where
+            `build_service` takes each of *services*.
     """
+    if audience.client is Client.GRPC:
+        yield from proxyless.build_listeners(services, audience)
+        return
     upstreams = [upstream for service in services for upstream in service.upstreams]
     yield from build_listeners(audience, upstreams)
     yield build_route_configuration(services, audience)

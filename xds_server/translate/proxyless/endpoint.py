@@ -1,0 +1,102 @@
+"""Build `envoy.config.endpoint.v3.ClusterLoadAssignment` for gRPC clients.
+
+An `Upstream` in, an encoded assignment out. It is not an Envoy's: gRPC passes over a
+locality without a weight and refuses one without a name (measured on grpcio 1.85), and
+has no weights of endpoints outside of rings.
+
+Where the policy has weights, the endpoints of one weight are a locality, whose weight
+is theirs together. Drawing localities and taking turns inside of each gives every
+endpoint its share. A locality for each endpoint would too, and the draws would be
+independent. But of 1,000 of them a client takes a second of processor time to learn of
+one change, with 0.09 s for one locality, and it keeps those that are gone for 15
+minutes.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import groupby
+
+from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
+
+from xds_server.mesh.model import Endpoint, Health, Upstream
+from xds_server.mesh.proxyless import adapt
+from xds_server.translate.check import check_endpoints, check_identity
+from xds_server.translate.endpoint import LOCALITY, common_divisor, distinct, fill
+from xds_server.translate.fragment import encode
+from xds_server.translate.name import cluster_name
+from xds_server.translate.proxyless.load_balancing import is_drawn
+from xds_server.xds import ENDPOINT, Resource
+
+
+def build_load_assignment(upstream: Upstream) -> Resource:
+    """Return the load assignment of *upstream*; without endpoints it is empty.
+
+    Draining endpoints are left out, which is how gRPC reads them: a locality of nothing
+    else would be an empty one.
+
+    Raises:
+        TranslateError: it must not be sent.
+    """
+    check_identity(upstream)
+    check_endpoints(upstream)
+    name = cluster_name(upstream)
+    assignment = endpoint_pb2.ClusterLoadAssignment(cluster_name=name)
+    endpoints = [
+        endpoint
+        for endpoint in distinct(upstream.endpoints)
+        if endpoint.health is not Health.DRAINING
+    ]
+    divisor = common_divisor(endpoints)
+    if is_drawn(adapt(upstream.load_balancer).load_balancer):
+        _add_by_weight(assignment, endpoints, divisor)
+    else:
+        _add_together(assignment, endpoints, divisor)
+    return Resource(type_url=ENDPOINT, name=name, body=encode(assignment))
+
+
+def _add_together(
+    assignment: endpoint_pb2.ClusterLoadAssignment,
+    endpoints: Iterable[Endpoint],
+    divisor: int,
+) -> None:
+    """Add a group a locality, all of one weight.
+
+    A ring multiplies the weights of localities and endpoints; so these count alone.
+    """
+    for locality, members in groupby(endpoints, LOCALITY):
+        group = _add_group(assignment, *locality)
+        group.load_balancing_weight.value = 1
+        fill(group, members, divisor)
+
+
+def _add_by_weight(
+    assignment: endpoint_pb2.ClusterLoadAssignment,
+    endpoints: Iterable[Endpoint],
+    divisor: int,
+) -> None:
+    """Add a group for each weight in a locality; its weight is that of its members.
+
+    A weight as it was written names its group, so that a client keeps the group when
+    members come and go.
+    """
+    by_weight: defaultdict[tuple[str, str, int], list[Endpoint]] = defaultdict(list)
+    for endpoint in endpoints:
+        weight = endpoint.weight or divisor
+        by_weight[*LOCALITY(endpoint), weight].append(endpoint)
+    for region, zone, weight in sorted(by_weight):
+        members = by_weight[region, zone, weight]
+        group = _add_group(assignment, region, zone)
+        group.locality.sub_zone = f"weight {weight}"
+        group.load_balancing_weight.value = weight // divisor * len(members)
+        fill(group, (replace(each, weight=None) for each in members), divisor)
+
+
+def _add_group(
+    assignment: endpoint_pb2.ClusterLoadAssignment, region: str, zone: str
+) -> endpoint_components_pb2.LocalityLbEndpoints:
+    group = assignment.endpoints.add()
+    group.locality.SetInParent()  # though it may be empty
+    group.locality.region = region
+    group.locality.zone = zone
+    return group

@@ -1,35 +1,51 @@
 """From the mesh to the snapshot: what changed is translated and published, no more.
 
 In: the names of Services that changed, and nodes that come and go. Out: updated tables.
-All nodes share the tables of clusters and assignments. What a request meets first, the
+All Envoys share the tables of clusters and assignments. What a request meets first, the
 listeners and routes, differs by audience; an audience has tables while a node of it is
-connected.
+connected. gRPC clients name all that they want: their tables have that and no more.
 """
 
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, OrderedDict
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Final
 
 import structlog
 
 from xds_server.api.problem import Problem
 from xds_server.mesh.audience import audience_of
 from xds_server.mesh.index import Changes, Index
-from xds_server.mesh.model import Audience, Discovery, Port, Service
+from xds_server.mesh.model import Audience, Client, Discovery, Port, Service
 from xds_server.mesh.service import ServiceName
 from xds_server.serve.ending import NotReadyError
 from xds_server.serve.node import Node
+from xds_server.snapshot.demand import DemandTable, make_nothing
 from xds_server.snapshot.table import Table
 from xds_server.snapshot.view import Snapshot, Update, View
 from xds_server.translate.check import TranslateError
+from xds_server.translate.proxyless import build_unknown_listener, service_of
 from xds_server.translate.service import (
     build_entrance,
     build_service,
     untranslatable,
 )
-from xds_server.xds import CLUSTER, ENDPOINT, LISTENER, ROUTE, Resource
+from xds_server.xds import (
+    CLUSTER,
+    ENDPOINT,
+    LISTENER,
+    PUSH_ORDER,
+    ROUTE,
+    Resource,
+)
 
 _SHARED = (CLUSTER, ENDPOINT)
 _OWN = (LISTENER, ROUTE)
+_MOST_STRANGERS: Final = 4096
+"""How many Services that are not there are remembered as asked for, an audience."""
+
+Key = tuple[str, str]
+"""The type URL and the name of a resource."""
 
 Shape = tuple[tuple[Port, Discovery], ...]
 """All of a Service that listeners and routes depend on."""
@@ -54,6 +70,7 @@ class Publisher:
         self._names: dict[ServiceName, frozenset[tuple[str, str]]] = {}
         self._shapes: dict[ServiceName, Shape] = {}
         self._views: dict[Audience, View] = {}
+        self._demands: dict[Audience, _Demand] = {}
         self._streams: Counter[Audience] = Counter()
 
     @property
@@ -69,9 +86,12 @@ class Publisher:
         if not changes.services and not changes.deleted:
             return 0
         updates = list(self._update_services(changes))
+        for demand in self._demands.values():
+            updates += demand.update(changes)
         if self._reshape(changes):
             for audience, view in self._views.items():
-                updates += self._update_entrance(audience, view) or ()
+                if audience.client is Client.ENVOY:
+                    updates += self._update_entrance(audience, view) or ()
         changed = self._snapshot.publish(updates)
         return sum(len(each.applied) + len(each.removed) for _, each in changed)
 
@@ -83,6 +103,9 @@ class Publisher:
                 all would take away those that it has.
         """
         audience = self._audience(node)
+        if audience not in self._views and audience.client is Client.GRPC:
+            demand = self._demands[audience] = _Demand(self._index.services, audience)
+            self._views[audience] = demand.view
         if audience not in self._views:
             own = (Table(type_url) for type_url in _OWN)
             view = View((*self._shared.values(), *own))
@@ -102,12 +125,14 @@ class Publisher:
         if not self._streams[audience]:
             del self._streams[audience]
             del self._views[audience]
+            self._demands.pop(audience, None)
 
     def tables(self) -> Iterator[Table]:
         """Yield all tables that are published: the shared ones, and each audience's."""
         yield from self._shared.values()
-        for view in self._views.values():
-            yield from (view.table(type_url) for type_url in _OWN)
+        for audience, view in self._views.items():
+            own = _OWN if audience.client is Client.ENVOY else PUSH_ORDER
+            yield from (view.table(type_url) for type_url in own)
 
     def _reshape(self, changes: Changes) -> bool:
         """Note the shapes of Services that changed; return whether one is another."""
@@ -121,7 +146,9 @@ class Publisher:
         return is_other
 
     def _audience(self, node: Node) -> Audience:
-        audience, complaints = audience_of(node.metadata, node_id=node.id)
+        audience, complaints = audience_of(
+            node.metadata, node_id=node.id, user_agent=node.user_agent
+        )
         for complaint in complaints:
             logger.warning("node metadata not usable", node=node.id, reason=complaint)
         return audience
@@ -189,3 +216,82 @@ class Publisher:
             )
             for type_url in _OWN
         ]
+
+
+class _Demand:
+    """What gRPC clients of one audience have asked for, and see."""
+
+    def __init__(
+        self, services: Mapping[ServiceName, Service], audience: Audience
+    ) -> None:
+        self._services = services
+        self._audience = audience
+        self._asked: dict[ServiceName, set[Key]] = {}
+        self._strangers: OrderedDict[ServiceName, set[Key]] = OrderedDict()
+        self._tables = tuple(
+            DemandTable(
+                type_url,
+                partial(self._make, type_url),
+                build_unknown_listener if type_url == LISTENER else make_nothing,
+            )
+            for type_url in PUSH_ORDER
+        )
+        self.view = View(self._tables)
+
+    def update(self, changes: Changes) -> Iterator[Update]:
+        """Yield what brings the resources of changed Services up to date."""
+        applied: list[Resource] = []
+        deleted: list[Key] = []
+        for name in (*changes.deleted, *changes.services):
+            asked = self._asked.pop(name, None) or self._strangers.pop(name, set())
+            resources = self._build(name) if asked else {}
+            for key in asked:
+                self._note(name, key)
+                resource = None if resources is None else self._find(resources, key)
+                if resource is not None:
+                    applied.append(resource)
+                elif resources is not None:
+                    deleted.append(key)
+        for table in self._tables:
+            type_url = table.type_url
+            yield Update(
+                table=table,
+                applied=tuple(each for each in applied if each.type_url == type_url),
+                deleted=tuple(name for type_, name in deleted if type_ == type_url),
+            )
+
+    def _make(self, type_url: str, name: str) -> Resource | None:
+        owner = service_of(type_url, name, self._audience.namespace)
+        if owner is None:
+            return None
+        self._note(owner, (type_url, name))
+        return (self._build(owner) or {}).get((type_url, name))
+
+    def _find(self, resources: Mapping[Key, Resource], key: Key) -> Resource | None:
+        """Return what *key* is now; of a target that is gone, that it is unknown."""
+        type_url, name = key
+        unknown = build_unknown_listener(name) if type_url == LISTENER else None
+        return resources.get(key, unknown)
+
+    def _note(self, name: ServiceName, key: Key) -> None:
+        """Remember that *key*, which is about the Service *name*, is asked for."""
+        is_there = name in self._services
+        asked = self._asked if is_there else self._strangers
+        asked.setdefault(name, set()).add(key)
+        if len(self._strangers) > _MOST_STRANGERS:
+            self._strangers.popitem(last=False)
+
+    def _build(self, name: ServiceName) -> Mapping[Key, Resource] | None:
+        """Return the resources of a Service, None to leave those that are published."""
+        service = self._services.get(name)
+        if service is None:
+            return {}
+        try:
+            resources = (
+                *build_service(service, Client.GRPC),
+                *build_entrance([service], self._audience),
+            )
+        except TranslateError:
+            logger.exception("Service not translated for gRPC clients", name=name)
+            return None
+        return {(each.type_url, each.name): each for each in resources}

@@ -8,7 +8,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from xds_server.api.problem import Problem, in_order
+from xds_server.mesh.audience import client_of
 from xds_server.mesh.index import Index
+from xds_server.mesh.model import Client
+from xds_server.mesh.proxyless import tell
 from xds_server.mesh.status import PolicyStatus
 from xds_server.serve.client import ClientStatus, TypeStatus
 from xds_server.xds import SHORT_NAMES
@@ -26,10 +29,14 @@ def status_of(
 ) -> Json:
     """Return everything that `/status` says.
 
-    *untranslated* are the problems beside those of the index.
+    *untranslated* are the problems beside those of the index. What gRPC clients get in
+    place of a policy is told while one is connected.
     """
     clients = tuple(clients)
     rejections = _rejections(clients)
+    statuses = [index.statuses[key] for key in sorted(index.statuses)]
+    if any(map(_is_grpc, clients)):
+        statuses = [tell(status, index.services) for status in statuses]
     return {
         "server": {
             "version": version,
@@ -38,13 +45,16 @@ def status_of(
         },
         "nodes": [_node(client) for client in clients],
         "policies": [
-            _policy(index.statuses[key], rejections.get(str(key), ()))
-            for key in sorted(index.statuses)
+            _policy(status, rejections.get(str(status.key), ())) for status in statuses
         ],
         "problems": [
             _problem(problem) for problem in in_order((*index.problems, *untranslated))
         ],
     }
+
+
+def _is_grpc(client: ClientStatus) -> bool:
+    return client_of(client.connection.node.user_agent) is Client.GRPC
 
 
 def _node(client: ClientStatus) -> Json:

@@ -160,16 +160,19 @@ class SotwSubstream(Substream[DiscoveryRequest]):
         self, key: Hashable, resources: Callable[[], Sequence[EncodedResource]]
     ) -> Response:
         table, nonce = self.table, self.exchange.next_nonce
-        return self._cohorts.responses.recall(
-            table,
-            (Mode.SOTW, self._tells_ttl, nonce, key),
-            lambda: encode_sotw(
+
+        def make() -> Response:
+            found = resources()  # first: a table filled by demand has its version then
+            return encode_sotw(
                 table.type_url,
                 table.version,
                 nonce,
-                resources(),
+                found,
                 tells_ttl=self._tells_ttl,
-            ),
+            )
+
+        return self._cohorts.responses.recall(
+            table, (Mode.SOTW, self._tells_ttl, nonce, key), make
         )
 
     def _deliver(

@@ -1,0 +1,52 @@
+"""A table that is filled by demand: a resource is made when somebody names it.
+
+In: how to make a resource. Out: a table like any other to those who ask by name. What
+nobody has asked for costs nothing; what somebody has is in the table from then on, and
+whoever publishes keeps it up to date.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Final
+
+from xds_server.snapshot.encoding import EncodedResource, digest_of, encode
+from xds_server.snapshot.table import Table
+from xds_server.xds import Resource
+
+Make = Callable[[str], Resource | None]
+"""Returns the resource of a name, None if there is none."""
+
+_REMEMBERED: Final = 4096
+
+
+def make_nothing(_: str) -> None:
+    """Return no resource, for any name."""
+
+
+class DemandTable(Table):
+    """A `Table` whose resources *make* makes when they are asked for.
+
+    *otherwise* is asked for the names that have none: what it returns, always the same
+    for a name, is sent like a resource but is none of the table's.
+    """
+
+    def __init__(
+        self, type_url: str, make: Make, otherwise: Make = make_nothing
+    ) -> None:
+        super().__init__(type_url)
+        self._make = make
+
+        @lru_cache(maxsize=_REMEMBERED)
+        def encoded(name: str) -> EncodedResource | None:
+            resource = otherwise(name)
+            return None if resource is None else encode(resource, digest_of(resource))
+
+        self._otherwise = encoded
+
+    def get(self, name: str) -> EncodedResource | None:
+        """Return the resource called *name*, made if it can be."""
+        found = super().get(name)
+        if found is not None:
+            return found
+        made = self._make(name)
+        return self._otherwise(name) if made is None else self.admit(made)

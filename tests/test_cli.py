@@ -196,6 +196,51 @@ def test_a_bootstrapped_node_is_of_the_namespace_that_render_shows(
     assert audience.namespace == namespace
 
 
+def test_render_shows_what_a_grpc_client_would_be_sent(good: Path) -> None:
+    done = run("render", good, "--client", "grpc", "--type", "listener")
+    names = [each["name"] for each in yaml.safe_load(done.stdout)["resources"]]
+
+    assert "web.shop:80" in names
+
+
+def test_the_bootstrap_of_a_grpc_client_is_json() -> None:
+    done = run(
+        *("bootstrap", "--client", "grpc", "--node-id", "a", "--namespace", "shop"),
+        *("--xds-address", "[::1]:18000", "--label", "app=web", "--zone", "z"),
+    )
+
+    assert json.loads(done.stdout) == {
+        "xds_servers": [
+            {
+                "server_uri": "[::1]:18000",
+                "channel_creds": [{"type": "insecure"}],
+                "server_features": ["xds_v3"],
+            }
+        ],
+        "node": {
+            "id": "a",
+            "cluster": "xds-server",
+            "metadata": {"namespace": "shop", "labels": {"app": "web"}},
+            "locality": {"region": "", "zone": "z"},
+        },
+    }
+
+
+def test_what_is_unknown_is_not_in_the_bootstrap_of_a_grpc_client() -> None:
+    done = run("bootstrap", "--client", "grpc", "--node-id", "a")
+
+    assert json.loads(done.stdout)["node"] == {"id": "a", "cluster": "xds-server"}
+
+
+def test_what_only_an_envoy_has_is_refused_for_a_grpc_client() -> None:
+    """Accepting it would let its user believe that it has an effect."""
+    flags = ("--client", "grpc", "--node-id", "a")
+    done = run("bootstrap", *flags, "--mode", "sotw", "--listen-port", "1")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: listen_port, mode: only for --client envoy\n"
+
+
 def test_a_flag_beats_the_environment_which_beats_the_default() -> None:
     environment = {"XDS_SERVER_BOOTSTRAP_ZONE": "from-environment"}
 

@@ -22,6 +22,7 @@ from typer.models import OptionInfo
 from xds_server.api.duration import format_duration
 from xds_server.settings import (
     BootstrapSettings,
+    Client,
     LogFormat,
     LogLevel,
     Mode,
@@ -183,6 +184,7 @@ def render(
     paths: Paths,
     *,
     node_id: Annotated[str | None, _flag(RenderSettings, "node_id")] = None,
+    client: Annotated[Client | None, _flag(RenderSettings, "client")] = None,
     role: Annotated[Role | None, _flag(RenderSettings, "role")] = None,
     type: Annotated[  # noqa: A002 - the flag's name
         ResourceType | None, _flag(RenderSettings, "type")
@@ -191,7 +193,7 @@ def render(
         RenderFormat | None, _flag(RenderSettings, "output", "-o", "--output")
     ] = None,
 ) -> None:
-    """Print what an Envoy would be sent, without serving it."""
+    """Print what a node would be sent, without serving it."""
     settings = _settings(RenderSettings, locals())
 
     from xds_server import offline
@@ -200,7 +202,10 @@ def render(
 
     metadata = {"role": settings.role.value}
     resources, findings = offline.render(
-        paths, node_id=settings.node_id, metadata=metadata
+        paths,
+        node_id=settings.node_id,
+        metadata=metadata,
+        user_agent=settings.client.value,
     )
     for problem in findings.problems:
         _say(str(problem))
@@ -220,6 +225,7 @@ def render(
 @cli.command()
 def bootstrap(
     *,
+    client: Annotated[Client | None, _flag(BootstrapSettings, "client")] = None,
     node_id: Annotated[str | None, _flag(BootstrapSettings, "node_id")] = None,
     role: Annotated[Role | None, _flag(BootstrapSettings, "role")] = None,
     node_cluster: Annotated[
@@ -239,32 +245,55 @@ def bootstrap(
     ] = None,
     listen_port: Annotated[int | None, _flag(BootstrapSettings, "listen_port")] = None,
 ) -> None:
-    """Print the bootstrap with which an Envoy finds this server."""
+    """Print the bootstrap with which an Envoy, or gRPC, finds this server."""
     settings = _settings(BootstrapSettings, locals())
-
-    from xds_server.mesh import model
-    from xds_server.translate import render as text
-    from xds_server.translate.bootstrap import build_bootstrap
-
     try:
-        message = build_bootstrap(
-            node_id=settings.node_id,
-            node_cluster=settings.node_cluster,
-            role=model.Role(settings.role.value),
-            namespace=settings.namespace,
-            labels=settings.labels,
-            region=settings.region,
-            zone=settings.zone,
-            xds_address=settings.xds_address,
-            mode=settings.mode.value,
-            admin_address=settings.admin_address,
-            listen_address=settings.listen_address,
-            listen_port=settings.listen_port,
-        )
+        _data(_bootstrap(settings).rstrip("\n"))
     except ValueError as error:
         _say(f"error: {error}")
         raise typer.Exit(EXIT_USAGE) from None
-    _data(text.to_yaml(text.bootstrap_as_mapping(message)).rstrip("\n"))
+
+
+def _bootstrap(settings: BootstrapSettings) -> str:
+    """Return the text of a bootstrap; a ValueError names a setting that is wrong."""
+    from xds_server.translate import render as text
+
+    settings.require_use()
+    if settings.client is Client.GRPC:
+        from xds_server.translate.proxyless.bootstrap import build_grpc_bootstrap
+
+        return text.to_json(
+            build_grpc_bootstrap(
+                node_id=settings.node_id,
+                node_cluster=settings.node_cluster,
+                namespace=settings.namespace,
+                labels=settings.labels,
+                region=settings.region,
+                zone=settings.zone,
+                xds_address=settings.xds_address,
+            )
+        )
+    from xds_server.mesh import model
+    from xds_server.translate.bootstrap import build_bootstrap
+
+    return text.to_yaml(
+        text.bootstrap_as_mapping(
+            build_bootstrap(
+                node_id=settings.node_id,
+                node_cluster=settings.node_cluster,
+                role=model.Role(settings.role.value),
+                namespace=settings.namespace,
+                labels=settings.labels,
+                region=settings.region,
+                zone=settings.zone,
+                xds_address=settings.xds_address,
+                mode=settings.mode.value,
+                admin_address=settings.admin_address,
+                listen_address=settings.listen_address,
+                listen_port=settings.listen_port,
+            )
+        )
+    )
 
 
 @cli.command(name="try")

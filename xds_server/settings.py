@@ -9,7 +9,7 @@ import ipaddress
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -148,11 +148,27 @@ class Mode(StrEnum):
     SOTW = "sotw"
 
 
+class Client(StrEnum):
+    """What speaks xDS."""
+
+    ENVOY = "envoy"
+    GRPC = "grpc"
+
+
+_ENVOY_ALONE: Final = frozenset(
+    {"role", "mode", "admin_address", "listen_address", "listen_port"}
+)
+
+
 class BootstrapSettings(BaseSettings):
     """Settings of `xds-server bootstrap`."""
 
     model_config = SettingsConfigDict(env_prefix="XDS_SERVER_BOOTSTRAP_", frozen=True)
 
+    client: Client = Field(
+        Client.ENVOY,
+        description="An Envoy, or an application's own gRPC; for that JSON is printed.",
+    )
     node_id: str = Field(
         min_length=1, max_length=253, description="The node's id, unique in the mesh."
     )
@@ -193,6 +209,17 @@ class BootstrapSettings(BaseSettings):
         """The labels by key; the last of a key wins."""
         return dict(each.split("=", 1) for each in self.label)
 
+    def require_use(self) -> None:
+        """Do nothing if all that was given means something to the client.
+
+        Raises:
+            ValueError: a setting does not.
+        """
+        useless = sorted(_ENVOY_ALONE & self.model_fields_set)
+        if self.client is Client.GRPC and useless:
+            message = f"{', '.join(useless)}: only for --client envoy"
+            raise ValueError(message)
+
 
 class ResourceType(StrEnum):
     """The resource types that `render` can pick."""
@@ -218,6 +245,7 @@ class RenderSettings(BaseSettings):
     node_id: str = Field(
         "render", description="The node's id; NAME.NAMESPACE sets its namespace."
     )
+    client: Client = Field(Client.ENVOY, description="What the node is.")
     role: Role = Field(Role.SIDECAR, description="The role of the node.")
     type: ResourceType | None = Field(None, description="Only this resource type.")
     output: RenderFormat = Field(RenderFormat.YAML, description="The format.")

@@ -14,7 +14,7 @@ def build_grpc_bootstrap(
     *,
     node_id: str,
     node_cluster: str,
-    namespace: str,
+    namespace: str | None,
     labels: Mapping[str, str],
     region: str,
     zone: str,
@@ -29,14 +29,14 @@ def build_grpc_bootstrap(
     """
     parse_address("xds_address", xds_address)
     check_node(node_id, node_cluster)
-    metadata: dict[str, object] = {"namespace": namespace}
+    metadata: dict[str, object] = {}
+    if namespace is not None:
+        metadata["namespace"] = namespace
     if labels:
         metadata["labels"] = dict(labels)
-    node: dict[str, object] = {
-        "id": node_id,
-        "cluster": node_cluster,
-        "metadata": metadata,
-    }
+    node: dict[str, object] = {"id": node_id, "cluster": node_cluster}
+    if metadata:
+        node["metadata"] = metadata
     if region or zone:
         node["locality"] = {"region": region, "zone": zone}
     server = {

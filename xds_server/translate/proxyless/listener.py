@@ -7,6 +7,7 @@ application keeps its targets when it stops using a sidecar.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
@@ -25,7 +26,12 @@ from xds_server.translate.check import check_identity
 from xds_server.translate.cluster import ADS
 from xds_server.translate.fragment import encode, merge
 from xds_server.translate.listener import ROUTER
-from xds_server.translate.name import CATCH_ALL, domains, proxyless_route_name
+from xds_server.translate.name import (
+    CATCH_ALL,
+    domains,
+    owners,
+    proxyless_route_name,
+)
 from xds_server.translate.proxyless.target import is_target
 from xds_server.translate.route import default_upstream
 from xds_server.xds import LISTENER, Resource
@@ -85,10 +91,11 @@ def _listeners(service: Service, *, local: bool) -> Iterator[Resource]:
     for number in sorted(distinct):
         upstream = distinct[number]
         check_identity(upstream)
+        found = owners(upstream)
         rest = _encode_route_to(proxyless_route_name(upstream))
         is_default = default is not None and number == default.port.number
         for name in domains(upstream, local=local, default=is_default):
-            yield _build_listener(name, rest)
+            yield replace(_build_listener(name, rest), owners=found)
 
 
 def _build_listener(name: str, rest: bytes) -> Resource:

@@ -19,7 +19,8 @@ from rich.table import Table
 from benchmarks import change, cold_check, cold_start, engine_case
 from benchmarks.engine_compare import Options
 from benchmarks.engine_run import Server
-from benchmarks.result import Result, UnavailableError
+from benchmarks.result import Result
+from xds_server.lab.error import LabError
 
 Benchmark = Callable[[], Awaitable[list[Result]]]
 
@@ -68,16 +69,21 @@ def _select(names: list[str], options: Options) -> dict[str, Benchmark]:
     return selected
 
 
-async def main(names: list[str], options: Options) -> None:
-    """Run the benchmarks called *names* and print one table."""
+async def main(names: list[str], options: Options) -> int:
+    """Run the benchmarks called *names* and print one table; return the exit code.
+
+    One that fails or cannot run here says so, and the others go on.
+    """
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python"
     table = Table("what", "measured", "aim", "baseline", "ratio")
     table.title = f"{machine} {platform.python_version()}"
+    code = 0
     for name, measure in _select(names, options).items():
         try:
             results = await measure()
-        except UnavailableError as error:
+        except LabError as error:
             print(f"{name}: {error}", file=sys.stderr)
+            code = 1
             continue
         for result in results:
             table.add_row(
@@ -88,6 +94,7 @@ async def main(names: list[str], options: Options) -> None:
                 f"{result.ratio:.2f}" if result.ratio is not None else "",
             )
     Console(width=140).print(table)
+    return code
 
 
 def _parse(arguments: list[str]) -> tuple[list[str], Options]:
@@ -114,4 +121,4 @@ def _parse(arguments: list[str]) -> tuple[list[str], Options]:
     )
 
 
-asyncio.run(main(*_parse(sys.argv[1:])))
+sys.exit(asyncio.run(main(*_parse(sys.argv[1:]))))

@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from benchmarks.result import UnavailableError
+from xds_server.lab.error import LabError
 
 _MODULE: Final = Path(__file__).parent / "engine"
 _PROGRAMS: Final = Path(__file__).parent.parent / ".cache" / "benchmarks"
@@ -21,18 +21,18 @@ async def build_programs() -> Path:
     """Return the folder with `loadclient` and `peer`, built from what is there now.
 
     Raises:
-        UnavailableError: there is no Go that can build them.
+        LabError: there is no Go that can build them.
     """
     go = shutil.which("go") or (str(_GO) if _GO.exists() else None)
     wanted = _wanted_version()
     hint = f"install Go {wanted} or newer from https://go.dev/dl"
     if go is None:
         message = "the load client and the peer server need Go, which is not there"
-        raise UnavailableError(message, hint=hint)
+        raise LabError(message, hint=hint)
     found = await _run(go, "env", "GOVERSION")
     if _numbers(found) < _numbers(wanted):
         message = f"the load client and the peer server need Go {wanted}, not {found}"
-        raise UnavailableError(message, hint=hint)
+        raise LabError(message, hint=hint)
     _PROGRAMS.mkdir(parents=True, exist_ok=True)
     await _run(
         *(go, "build", "-buildvcs=false", "-trimpath"),
@@ -60,5 +60,5 @@ async def _run(*command: str) -> str:
     output, errors = await process.communicate()
     if process.returncode:
         message = f"{' '.join(command)} failed:\n{errors.decode()}"
-        raise UnavailableError(message, hint=_MODULES_HINT)
+        raise LabError(message, hint=_MODULES_HINT)
     return output.decode().strip()

@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.process_stat import Usage, allow_open_files, usage_of
-from benchmarks.result import UnavailableError
+from xds_server.lab.error import LabError
 from xds_server.lab.process import Child, run_child
 from xds_server.lab.scenario import free_port
 
 OTHER_FILES: Final = 200
 """Files that a process has open beside its connections, at most."""
 _PATIENCE: Final = timedelta(minutes=2)
-_START_TIMEOUT: Final = timedelta(seconds=20)
+_START_TIMEOUT: Final = timedelta(minutes=2)
 _QUIET: Final = 0.3  # seconds without work after which a server has done it all
 _LONGEST_REST: Final = 10.0
 
@@ -82,14 +82,12 @@ async def run(server: Server, load: Load, programs: Path) -> Observed:
     """Put *load* on a new process of *server*; *programs* is where the Go ones are.
 
     Raises:
-        LabError: the server fails.
-        RuntimeError: the client does.
-        UnavailableError: too few files may be open.
+        LabError: too few files may be open, or the server or the client fails.
     """
     if not allow_open_files(load.streams + OTHER_FILES):
         message = f"{load.streams} connections need more open files than are allowed"
         hint = f"ulimit -n {load.streams + OTHER_FILES}"
-        raise UnavailableError(message, hint=hint)
+        raise LabError(message, hint=hint)
     xds, control = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "server.log"
@@ -150,7 +148,7 @@ async def _populate(control: str, load: Load) -> bool:
     writer.close()
     await writer.wait_closed()
     if answer["error"]:
-        raise RuntimeError(answer["error"])
+        raise LabError(answer["error"])
     return True
 
 
@@ -173,7 +171,7 @@ async def _observe(
     """Take in all that *client* says, and let it go on after each phase."""
     if client.stdin is None or client.stdout is None:
         message = "the load client has no pipes"
-        raise RuntimeError(message)
+        raise LabError(message)
     async for line in client.stdout:
         event = json.loads(line)
         if event["event"] == "changed":
@@ -185,7 +183,7 @@ async def _observe(
     if await client.wait():
         server.check()
         message = "the load client failed"
-        raise RuntimeError(message)
+        raise LabError(message)
 
 
 async def _usage_when_quiet(server: Child) -> Usage:

@@ -55,6 +55,10 @@ class Subscription:
             return True
         return glob_of(name) in self.names
 
+    def includes(self, other: "Subscription") -> bool:
+        """Is all that *other* names named here too, be it the wildcard?"""
+        return self.is_wildcard >= other.is_wildcard and self.names >= other.names
+
     def select(self, table: Table) -> Iterator[EncodedResource]:
         """Yield all of *table* that the client wants."""
         if self.is_wildcard:

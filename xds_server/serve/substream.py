@@ -131,7 +131,10 @@ class Substream(ABC, Generic[Request]):
 
     def _resubscribe(self, subscription: Subscription) -> None:
         """Let the client want *subscription* from now on."""
+        before = self.subscription
         self.subscription = self._cohorts.share(subscription)
+        if subscription.includes(before):
+            return
         self._again = set(filter(self._covers, self._again))
         self._held_back = frozenset(filter(self._covers, self._held_back))
         self._owes_answer = self._owes_answer and subscription.is_wildcard

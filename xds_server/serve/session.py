@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from envoy.service.discovery.v3.discovery_pb2 import (
     DeltaDiscoveryRequest,
@@ -34,6 +34,10 @@ from xds_server.serve.response import Cause, Delivery
 from xds_server.serve.stream import Stream, Variant
 from xds_server.snapshot.table import Publication
 from xds_server.snapshot.view import View
+
+MOST_PUBLICATIONS: Final = 1000
+"""The last so many are followed until the client answers; one that never does holds no
+more."""
 
 Request = TypeVar("Request", DiscoveryRequest, DeltaDiscoveryRequest)
 Message = TypeVar(
@@ -151,6 +155,8 @@ class Session(Generic[Request]):
     def _hear(self, publication: Publication) -> None:
         """Take on a publication: the client is to answer it."""
         now = asyncio.get_running_loop().time()
+        if len(self._publications) >= MOST_PUBLICATIONS:
+            self._finish(self._publications.popleft())
         publication.outstanding += 1
         if publication.heard_at is None:
             publication.heard_at = now
@@ -180,13 +186,16 @@ class Session(Generic[Request]):
         while self._publications:
             if not is_closing and not self._stream.has_answered(self._publications[0]):
                 return
-            publication = self._publications.popleft()
-            publication.outstanding -= 1
-            if publication.outstanding or publication.heard_at is None:
-                continue
-            now = asyncio.get_running_loop().time()
-            for observer in self._observers:
-                observer.on_converged(timedelta(seconds=now - publication.heard_at))
+            self._finish(self._publications.popleft())
+
+    def _finish(self, publication: Publication) -> None:
+        """Await no answer to *publication* any more."""
+        publication.outstanding -= 1
+        if publication.outstanding or publication.heard_at is None:
+            return
+        now = asyncio.get_running_loop().time()
+        for observer in self._observers:
+            observer.on_converged(timedelta(seconds=now - publication.heard_at))
 
     async def _send(self, write: Callable[[bytes], Awaitable[None]]) -> None:
         loop = asyncio.get_running_loop()

@@ -33,7 +33,7 @@ check: setup
 	$(MAKE) --no-print-directory unit
 
 unit: setup
-	$(BIN)/python -m pytest -q -n 2 --ignore tests/integration $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q -n 2 -m 'not envoy and not thorough' --ignore tests/integration $(PYTEST_ARGS)
 
 bench: setup
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)

@@ -142,6 +142,12 @@ class Metrics(Observer):
             ["type", "node"],
             registry=self.registry,
         )
+        self._stale = Counter(
+            "xds_server_stale_requests",
+            "Requests that answered no response of theirs, or an older one.",
+            ["type"],
+            registry=self.registry,
+        )
         self._publications = Counter(
             "xds_server_publications",
             "Batches of changes that changed a resource.",
@@ -228,3 +234,8 @@ class Metrics(Observer):
         name = _short(rejection.head.type_url)
         self._rejects.labels(name, connection.node.id).inc()
         self._sent_at.pop((connection, rejection.head.type_url), None)
+
+    def on_stale(self, connection: Connection, type_url: str) -> None:
+        """Count a request whose answer is ignored."""
+        del connection
+        self._stale.labels(_short(type_url)).inc()

@@ -72,6 +72,10 @@ class Events(Observer):
         del connection, head
         self._queue.put_nowait("ack")
 
+    def on_stale(self, connection: Connection, type_url: str) -> None:
+        del connection, type_url
+        self._queue.put_nowait("stale")
+
     def on_nack(self, connection: Connection, rejection: Rejection) -> None:
         del connection, rejection
         self._queue.put_nowait("nack")
@@ -85,6 +89,7 @@ class Setting:
         world: World | None = None,
         *,
         directory: ViewDirectory | None = None,
+        observers: Sequence[Observer] = (),
         answer_timeout: timedelta = timedelta(seconds=0.2),
     ) -> None:
         """Serve what *directory* says, which is *world* itself if none is given."""
@@ -95,7 +100,7 @@ class Setting:
             snapshot=self.world.snapshot,
             directory=directory or self.world,
             load_report_sink=self.reports,
-            observers=(self.events,),
+            observers=(self.events, *observers),
             answer_timeout=answer_timeout,
         )
         self.listening = AsyncExitStack()

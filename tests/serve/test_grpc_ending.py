@@ -5,9 +5,7 @@ import asyncio
 import grpc  # type: ignore[import-untyped]  # ships no types
 import grpc.aio  # type: ignore[import-untyped]  # ships no types
 import pytest
-from envoy.config.core.v3.base_pb2 import Node as NodeMessage
 from envoy.service.discovery.v3.discovery_pb2 import (
-    DeltaDiscoveryRequest,
     DiscoveryRequest,
 )
 from envoy.service.load_stats.v3.lrs_pb2 import LoadStatsRequest
@@ -24,40 +22,12 @@ from tests.serve.setting import (
 )
 from tests.serve.wire import (
     LRS,
-    channel_to,
-    open_delta,
-    open_sotw,
 )
 from xds_server.serve.ending import NotReadyError
 from xds_server.serve.grpc_server import XdsServer
 from xds_server.serve.node import Node
 from xds_server.snapshot.view import View
 from xds_server.xds import CLUSTER
-
-
-async def test_rule_3_ads_requires_a_type_url(setting: Setting) -> None:
-    """A request without one ends the stream."""
-    wire = open_sotw(setting.channel)
-    await wire.send(DiscoveryRequest(node=NODE))
-
-    assert await wire.status() == (
-        grpc.StatusCode.INVALID_ARGUMENT,
-        "type_url is required on an aggregated stream",
-    )
-
-
-@pytest.mark.parametrize("node", [None, NodeMessage(cluster="web")])
-async def test_a_node_without_an_id_is_refused(
-    setting: Setting, node: NodeMessage | None
-) -> None:
-    """Nothing could be said about such a client, and no view chosen."""
-    wire = open_delta(setting.channel)
-    await wire.send(DeltaDiscoveryRequest(node=node, type_url=CLUSTER))
-
-    assert await wire.status() == (
-        grpc.StatusCode.INVALID_ARGUMENT,
-        "the first request of a stream must carry a node with an id",
-    )
 
 
 async def test_a_node_for_which_there_is_nothing_yet_is_sent_away(
@@ -76,36 +46,6 @@ async def test_a_node_for_which_there_is_nothing_yet_is_sent_away(
 
     assert refused == (grpc.StatusCode.UNAVAILABLE, "nothing for you yet")
     assert delta_names(again) == ["a", "b"]
-
-
-@pytest.mark.parametrize("is_first", [True, False])
-async def test_garbage_is_refused(setting: Setting, *, is_first: bool) -> None:
-    """Bytes that are no request end the stream, first or later."""
-    wire = open_delta(setting.channel)
-    if not is_first:
-        await wire.send(DeltaDiscoveryRequest(node=NODE, type_url=CLUSTER))
-    await wire.call.write(b"\xff\xff\xff")
-
-    assert await wire.status() == (
-        grpc.StatusCode.INVALID_ARGUMENT,
-        "not an encoded DeltaDiscoveryRequest",
-    )
-    assert setting.server.statuses() == ()
-    assert setting.world.held == []
-
-
-async def test_rule_47_streams_are_refused_until_everything_is_listed() -> None:
-    """UNAVAILABLE makes clients come back; an empty answer would take all away."""
-    setting = Setting()
-    async with (
-        setting.server.listening("127.0.0.1:0", grace=GRACE) as address,
-        channel_to(address) as channel,
-    ):
-        wire = open_delta(channel)
-        code, details = await wire.status()
-
-    assert code is grpc.StatusCode.UNAVAILABLE
-    assert details == "not ready: waiting for the sources to list"
 
 
 async def test_a_client_that_does_not_read_holds_nobody_up(setting: Setting) -> None:

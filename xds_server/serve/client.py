@@ -86,6 +86,9 @@ class Observer:
     def on_nack(self, connection: Connection, rejection: Rejection) -> None:
         """Hear that the client rejected a response, or never answered it."""
 
+    def on_stale(self, connection: Connection, type_url: str) -> None:
+        """Hear of a request that answers no response, or an older one."""
+
     def on_converged(self, duration: timedelta) -> None:
         """Hear that all whom a publication concerned have answered it."""
 

@@ -178,6 +178,9 @@ class Session(Generic[Request]):
         elif verdict is Verdict.NACK and exchange.newest_rejection:
             for observer in self._observers:
                 observer.on_nack(self.connection, exchange.newest_rejection)
+        elif verdict is Verdict.STALE:
+            for observer in self._observers:
+                observer.on_stale(self.connection, request.type_url)
         self._settle()
         self._wake.set()
 

@@ -182,6 +182,7 @@ class Metrics(Observer):
         )
         self.registry.register(_ConfigSize(tables))
         self._sent_at: dict[tuple[Connection, str], float] = {}
+        self._streams: Counts[str] = Counts()
 
     def count_publication(self, resources: int) -> None:
         """Count a batch that changed *resources* resources."""
@@ -191,10 +192,19 @@ class Metrics(Observer):
     def on_connect(self, connection: Connection) -> None:
         """Count a stream in."""
         self._clients.labels(connection.mode).inc()
+        self._streams[connection.node.id] += 1
 
     def on_disconnect(self, connection: Connection) -> None:
-        """Count a stream out, and forget what it had not answered."""
+        """Count a stream out, and forget what it had not answered.
+
+        Nodes come and go under new names: with a node's last stream its series end.
+        """
         self._clients.labels(connection.mode).dec()
+        node = connection.node.id
+        self._streams[node] -= 1
+        if not self._streams[node]:
+            del self._streams[node]
+            self._rejects.remove_by_labels({"node": node})
         for type_url in SHORT_NAMES:
             self._sent_at.pop((connection, type_url), None)
 

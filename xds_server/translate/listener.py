@@ -108,12 +108,14 @@ def _build_http_connection_manager(routes: str) -> HttpConnectionManager:
     - The `Server` header is the server's own, not `envoy`.
     - WebSocket upgrades pass. CONNECT does not: a proxy for `http://` URLs needs none.
     - Paths are not normalised: the endpoint gets what the client sent.
+    - The dot that ends a fully qualified name (`web.shop.`) goes: it means the same.
     """
     return HttpConnectionManager(
         stat_prefix="outbound_http",
         rds=Rds(config_source=ADS, route_config_name=routes),
         http_filters=[ROUTER],
         use_remote_address=True,
+        strip_trailing_host_dot=True,
         server_header_transformation=(
             HttpConnectionManagerServerHeaderTransformation.PASS_THROUGH
         ),

@@ -142,6 +142,8 @@ async def test_an_unknown_host_is_told_so(world: World) -> None:
         "web.shop.svc",
         "web.shop.svc.cluster.local",
         "web.shop.svc.cluster.local:80",
+        "web.shop.",
+        "web.shop.svc.cluster.local.:80",
     ],
 )
 async def test_a_sidecar_is_an_http_proxy_too(world: World, authority: str) -> None:

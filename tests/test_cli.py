@@ -4,7 +4,11 @@ import json
 import socket
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -65,7 +69,7 @@ def run(*arguments: str | Path, environment: dict[str, str] | None = None) -> Do
 
 
 def run_program(*arguments: str | Path) -> Done:
-    """Run the program as a user does."""
+    """Run the program as a user does; it may start an event loop of its own."""
     done = subprocess.run(  # noqa: S603 - our own program
         [sys.executable, "-m", "xds_server", *map(str, arguments)],
         capture_output=True,
@@ -358,10 +362,62 @@ def test_wrong_usage_is_told_by_flag_and_variable(
 
 
 def test_status_without_a_server_says_so_and_exits_3() -> None:
-    done = run("status", "--admin-address", "127.0.0.1:9")
+    done = run_program("status", "--admin-address", "127.0.0.1:9")
 
     assert done.returncode == 3
-    assert done.stderr.startswith("error: no answer from 127.0.0.1:9: ")
+    assert done.stderr == (
+        "error: no answer from 127.0.0.1:9: connection refused\n"
+        "  hint: --admin-address says where the server's is\n"
+    )
+
+
+@contextmanager
+def answering(body: str, code: int = 200) -> Iterator[str]:
+    """Answer every request with *body*; yield the address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(code)
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: object) -> None:
+            """Keep stderr for the program."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(("body", "code"), [("not found", 404), ("<html>", 200)])
+def test_status_of_another_server_says_so_and_exits_3(body: str, code: int) -> None:
+    with answering(body, code) as address:
+        done = run_program("status", "--admin-address", address)
+
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "is not the admin endpoint of an xds-server" in done.stderr
+
+
+@pytest.mark.parametrize("output", ["table", "json"])
+@pytest.mark.parametrize(("accepted", "code"), [("True", 0), ("False", 1)])
+def test_status_exits_1_where_a_policy_is_not_accepted(
+    output: str, accepted: str, code: int
+) -> None:
+    condition = {"type": "Accepted", "status": accepted, "reason": "x", "message": ""}
+    policy = {
+        "namespace": "shop",
+        "name": "web",
+        "targets": [{"target": None, "conditions": [condition]}],
+    }
+    answer = json.dumps({"nodes": [], "policies": [policy], "problems": []})
+    with answering(answer) as address:
+        done = run_program("status", "--admin-address", address, "-o", output)
+
+    assert (done.returncode, done.stderr) == (code, "")
+    assert "Accepted" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -375,7 +431,7 @@ def test_status_without_a_server_says_so_and_exits_3() -> None:
 def test_try_refuses_what_cannot_be_asked_for(
     good: Path, flags: list[str], message: str
 ) -> None:
-    done = run("try", good, *flags)
+    done = run_program("try", good, *flags)
 
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"error: {message}\n")
@@ -405,16 +461,22 @@ runpy.run_module("xds_server", run_name="__main__")
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
-def test_serve_on_a_taken_address_says_so_and_exits_3(good: Path) -> None:
-
+@pytest.mark.parametrize(
+    ("flag", "other"),
+    [("--xds-address", "--admin-address"), ("--admin-address", "--xds-address")],
+)
+def test_serve_on_a_taken_address_says_so_and_exits_3(
+    good: Path, flag: str, other: str
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        done = run_program(
-            "serve", good, "--xds-address", address, "--admin-address", "127.0.0.1:0"
-        )
+        done = run_program("serve", good, flag, address, other, "127.0.0.1:0")
 
     assert done.returncode == 3
-    assert f"error: cannot listen on {address}: " in done.stderr
+    assert done.stderr.endswith(
+        f"error: cannot listen on {address}: Address already in use\n"
+        f"  hint: {flag} takes another\n"
+    )
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -7,7 +7,9 @@ from one to the next, and stops them within a bound.
 
 import asyncio
 import gc
+import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -85,7 +87,7 @@ class ControlPlane:
                     )
                 )
             except OSError as error:
-                raise StartError(str(error)) from error
+                raise StartError(_why(error, settings)) from error
             logger.info("listening", xds_address=xds, admin_address=admin)
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             for task in (
@@ -140,6 +142,20 @@ class ControlPlane:
         )
 
 
+def _why(error: OSError, settings: ServeSettings) -> str:
+    """Say which address cannot be listened on, why, and which flag changes it.
+
+    The gRPC server says it in words; of the admin endpoint it is the system's error.
+    """
+    text, flag = str(error), "--xds-address"
+    if error.errno is not None:
+        is_of_system = not isinstance(error, socket.gaierror)
+        reason = os.strerror(error.errno) if is_of_system else error.strerror
+        text = f"cannot listen on {settings.admin_address}: {reason}"
+        flag = "--admin-address"
+    return f"{text}\n  hint: {flag} takes another"
+
+
 async def serve(paths: Iterable[Path], settings: ServeSettings) -> None:
     """Serve the documents in *paths* until SIGTERM or SIGINT.
 
@@ -165,10 +181,10 @@ def _log_problems(changes: Changes) -> None:
 
 def _log_problem(problem: Problem) -> None:
     write = logger.error if problem.severity is Severity.ERROR else logger.warning
-    write(
-        "problem",
-        place=str(problem.place),
-        path=problem.path,
-        message=problem.message,
-        hint=problem.hint,
-    )
+    told = {
+        "place": str(problem.place),
+        "path": problem.path,
+        "message": problem.message,
+        "hint": problem.hint,
+    }
+    write("problem", **{key: value for key, value in told.items() if value})

@@ -398,24 +398,35 @@ def status(
         ReportFormat | None, _flag(StatusSettings, "output", "-o", "--output")
     ] = None,
 ) -> None:
-    """Show what the nodes of a running server hold, and every policy."""
+    """Show what the nodes of a running server hold, and every policy.
+
+    The exit code is 1 where a policy is not accepted, or a node rejects something.
+    """
     settings = _settings(StatusSettings, locals())
 
     from rich.console import Console
 
     from xds_server.status_table import (
+        StatusError,
         decode_status,
         fetch_status,
+        problem_lines,
         status_tables,
     )
 
     try:
         answer = asyncio.run(fetch_status(settings.admin_address))
-    except OSError as error:
-        _missing(f"no answer from {settings.admin_address}: {error}")
+        found = decode_status(answer)
+    except StatusError as error:
+        _missing(f"{error}\n  hint: --admin-address says where the server's is")
     if settings.output is ReportFormat.JSON:
         _data(answer.decode())
-        return
-    console = Console()
-    for table in status_tables(decode_status(answer)):
-        console.print(table)
+    else:
+        console = Console()
+        for table in status_tables(found):
+            console.print(table)
+            console.print()
+        for line in problem_lines(found):
+            _data(line)
+    if not found.is_fine:
+        raise typer.Exit(EXIT_FINDING)

@@ -28,7 +28,9 @@ def configure_logging(log_format: LogFormat, level: LogLevel) -> None:
     renderer: Processor = (
         structlog.processors.JSONRenderer()
         if log_format is LogFormat.JSON
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        else structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), sort_keys=False, pad_event_to=0
+        )
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(

@@ -1,16 +1,24 @@
-"""`/status` as tables for people: nodes, policies, problems.
+"""`/status` for people: tables of nodes and policies, and problems as `check` prints.
 
-In: the admin address of a running server. Out: its answer, and rich tables of it.
+In: the admin address of a running server. Out: its answer, rich tables and lines of it.
+Nothing is cut where a terminal is narrow: long values go on in the next line.
 """
 
+import os
 from collections.abc import Iterator
 from typing import Final
 
 import aiohttp
 import msgspec
+from rich import box
 from rich.table import Table
 
+from xds_server.api import problem
+
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=10)
+_NOT_OURS: Final = (
+    "{} is not the admin endpoint of an xds-server: it has no such /status"
+)
 _BRIEF: Final = 12
 """So many digits of a version tell two apart for people."""
 
@@ -84,50 +92,100 @@ class Status(Struct):
     policies: list[Policy]
     problems: list[Problem]
 
+    @property
+    def is_fine(self) -> bool:
+        """Whether every policy is accepted, and no node rejects anything."""
+        accepted = all(
+            condition.status == "True"
+            for policy in self.policies
+            for target in policy.targets
+            for condition in target.conditions
+            if condition.type == "Accepted"
+        )
+        states = (state for node in self.nodes for state in node.types.values())
+        return accepted and not any(state.rejected for state in states)
+
+
+class StatusError(Exception):
+    """There is no status to be had; the message says what there is instead."""
+
 
 async def fetch_status(admin_address: str) -> bytes:
     """Return what the server at *admin_address* answers to `/status`, as JSON.
 
     Raises:
-        OSError: there is no answer, or it is none of `/status`.
+        StatusError: there is no answer, or it is none of `/status`.
     """
     try:
         async with (
             aiohttp.ClientSession(timeout=_TIMEOUT) as session,
             session.get(f"http://{admin_address}/status") as response,
         ):
-            response.raise_for_status()
-            return await response.read()
-    except (aiohttp.ClientError, TimeoutError) as error:
-        raise OSError(str(error) or type(error).__name__) from error
+            answer = await response.read()
+    except aiohttp.ClientConnectorError as error:
+        number = error.os_error.errno or 0
+        reason = os.strerror(number) if number > 0 else error.os_error.strerror
+        message = f"no answer from {admin_address}: {str(reason).lower()}"
+        raise StatusError(message) from error
+    except TimeoutError as error:
+        message = f"no answer from {admin_address} within {_TIMEOUT.total:g} s"
+        raise StatusError(message) from error
+    except aiohttp.ClientError as error:
+        raise StatusError(_NOT_OURS.format(admin_address)) from error
+    if not response.ok:
+        raise StatusError(_NOT_OURS.format(admin_address))
+    return answer
 
 
 def decode_status(answer: bytes) -> Status:
     """Return *answer*, of `/status`, as a value.
 
     Raises:
-        msgspec.DecodeError: the answer is of another program.
+        StatusError: the answer is of another program.
     """
-    return msgspec.json.decode(answer, type=Status)
+    try:
+        return msgspec.json.decode(answer, type=Status)
+    except msgspec.MsgspecError as error:
+        raise StatusError(_NOT_OURS.format("what answered")) from error
 
 
 def status_tables(status: Status) -> Iterator[Table]:
-    """Yield the tables of *status*; the one of problems only if there are any."""
+    """Yield the tables of *status*: nodes, and policies."""
     yield _nodes(status.nodes)
     yield _policies(status.policies)
-    if status.problems:
-        yield _problems(status.problems)
+
+
+def problem_lines(status: Status) -> Iterator[str]:
+    """Yield the problems of *status*, each as `check` prints it."""
+    for each in status.problems:
+        shown = problem.Problem(
+            place=problem.Place(each.place),
+            path=each.path,
+            message=each.message,
+            hint=each.hint,
+            severity=problem.Severity(each.severity),
+        )
+        yield str(shown)
+
+
+def _table(title: str, *headings: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.title, table.title_justify = title, "left"
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table
 
 
 def _nodes(nodes: list[Node]) -> Table:
-    table = Table("Node", "Mode", "Type", "State", "Acknowledged", "Message")
-    table.title = f"Nodes connected: {len(nodes)}"
+    headings = ("Node", "Mode", "Type", "Acknowledged", "State")
+    table = _table(f"Nodes connected: {len(nodes)}", *headings)
     for node in nodes:
+        names = (node.id, node.mode)
         for name, state in node.types.items():
-            message = "\n".join(_rejection(each) for each in state.rejected)
+            rejections = (f"{_rejection(each)}" for each in state.rejected)
             version = (state.acknowledged_version or "-")[:_BRIEF]
-            table.add_row(node.id, node.mode, name, state.state, version, message)
-        table.add_section()
+            table.add_row(*names, name, version, "\n".join((state.state, *rejections)))
+            names = ("", "")
     return table
 
 
@@ -139,19 +197,22 @@ def _rejection(rejection: Rejection) -> str:
 
 
 def _policies(policies: list[Policy]) -> Table:
-    table = Table("Policy", "Target", "Condition", "Status", "Message")
-    table.title = f"Policies: {len(policies)}"
+    table = _table(f"Policies: {len(policies)}", "Policy", "Target", "Conditions")
     for policy in policies:
+        name = f"{policy.namespace}/{policy.name}"
         for target in policy.targets:
-            for condition in target.conditions:
-                table.add_row(
-                    f"{policy.namespace}/{policy.name}",
-                    _target_name(target.target),
-                    condition.type,
-                    f"{condition.status} ({condition.reason})",
-                    condition.message,
-                )
+            conditions = "\n".join(map(_condition, target.conditions))
+            table.add_row(name, _target_name(target.target), conditions)
+            name = ""
     return table
+
+
+def _condition(condition: Condition) -> str:
+    """Say a condition in a line: what holds or not, why, and the same in words."""
+    text = condition.type if condition.status == "True" else f"not {condition.type}"
+    if condition.reason != condition.type:
+        text += f" ({condition.reason})"
+    return f"{text}: {condition.message}" if condition.message else text
 
 
 def _target_name(target: dict[str, str] | None) -> str:
@@ -159,17 +220,3 @@ def _target_name(target: dict[str, str] | None) -> str:
         return "unknown"
     section = f":{target['sectionName']}" if "sectionName" in target else ""
     return f"{target['kind']} {target['name']}{section}"
-
-
-def _problems(problems: list[Problem]) -> Table:
-    table = Table("Place", "Severity", "Path", "Problem", "Hint")
-    table.title = f"Problems: {len(problems)}"
-    for problem in problems:
-        table.add_row(
-            problem.place,
-            problem.severity,
-            problem.path,
-            problem.message,
-            problem.hint or "",
-        )
-    return table

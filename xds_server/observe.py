@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 from xds_server.serve.client import Connection, Observer, SendTimes
 from xds_server.serve.quarantine import Rejection
 from xds_server.serve.response import Delivery, Head
+from xds_server.serve.subscription import Subscription
 from xds_server.snapshot.table import Table
 from xds_server.xds import SHORT_NAMES
 
@@ -46,6 +47,18 @@ class Journal(Observer):
     def on_disconnect(self, connection: Connection) -> None:
         """Log the end of a stream."""
         logger.info("disconnected", node=connection.node.id, peer=connection.peer)
+
+    def on_subscribe(
+        self, connection: Connection, type_url: str, subscription: Subscription
+    ) -> None:
+        """Log what a client wants."""
+        logger.debug(
+            "subscribed",
+            node=connection.node.id,
+            type=_short(type_url),
+            wildcard=subscription.is_wildcard,
+            names=len(subscription.names),
+        )
 
     def on_response(self, connection: Connection, delivery: Delivery) -> None:
         """Log a response."""

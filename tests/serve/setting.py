@@ -30,6 +30,7 @@ from xds_server.serve.grpc_server import XdsServer
 from xds_server.serve.node import Node, ViewDirectory
 from xds_server.serve.quarantine import Rejection
 from xds_server.serve.response import Delivery, Head
+from xds_server.serve.subscription import Subscription
 from xds_server.xds import CLUSTER, ENDPOINT, Resource
 
 NODE: Final = NodeMessage(id="sidecar-1", cluster="web")
@@ -54,8 +55,15 @@ class Events(Observer):
 
     async def next(self, wanted: str) -> None:
         """Wait until *wanted* happens."""
-        while await asyncio.wait_for(self._queue.get(), PATIENCE) != wanted:
+        while await self.next_of(wanted) != wanted:
             pass
+
+    async def next_of(self, kind: str) -> str:
+        """Return the next event that begins with *kind*."""
+        while True:
+            event = await asyncio.wait_for(self._queue.get(), PATIENCE)
+            if event.startswith(kind):
+                return event
 
     def on_connect(self, connection: Connection) -> None:
         self._queue.put_nowait(f"connect {connection.node.id}")
@@ -63,6 +71,13 @@ class Events(Observer):
     def on_disconnect(self, connection: Connection) -> None:
         del connection
         self._queue.put_nowait("disconnect")
+
+    def on_subscribe(
+        self, connection: Connection, type_url: str, subscription: Subscription
+    ) -> None:
+        del connection
+        names = "*" if subscription.is_wildcard else sorted(subscription.names)
+        self._queue.put_nowait(f"subscribe {type_url} {names}")
 
     def on_response(self, connection: Connection, delivery: Delivery) -> None:
         del connection

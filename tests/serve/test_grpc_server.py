@@ -52,6 +52,25 @@ async def test_delta_subscribe_ack_change_and_remove(setting: Setting) -> None:
     assert list(second.removed_resources) == ["b"]
 
 
+async def test_subscriptions_are_observed_when_they_change(setting: Setting) -> None:
+    """At first, and with each name that comes or goes; an ACK changes nothing."""
+    wire = await ask_delta(setting)
+    await setting.events.next(f"subscribe {CLUSTER} *")
+    for names in (["a", "b"], []):
+        await wire.send(
+            DeltaDiscoveryRequest(type_url=ENDPOINT, resource_names_subscribe=names)
+        )
+    await wire.send(
+        DeltaDiscoveryRequest(type_url=ENDPOINT, resource_names_unsubscribe=["a"])
+    )
+
+    observed = [await setting.events.next_of("subscribe") for _ in range(2)]
+    assert observed == [
+        f"subscribe {ENDPOINT} {['a', 'b']}",
+        f"subscribe {ENDPOINT} {['b']}",
+    ]
+
+
 async def test_a_nack_is_kept_with_its_resource_until_an_ack(setting: Setting) -> None:
     """The state names the rejected version, the message and the suspect."""
     wire = await ask_delta(setting)

@@ -72,6 +72,11 @@ class Observer:
     def on_disconnect(self, connection: Connection) -> None:
         """Hear that a stream has ended."""
 
+    def on_subscribe(
+        self, connection: Connection, type_url: str, subscription: Subscription
+    ) -> None:
+        """Hear what the client wants of a type from now on."""
+
     def on_response(self, connection: Connection, delivery: Delivery) -> None:
         """Hear that a response is on its way."""
 

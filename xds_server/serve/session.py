@@ -168,8 +168,16 @@ class Session(Generic[Request]):
     def _receive(self, request: Request) -> None:
         if self._type_url is not None:
             imply_type(request, self._type_url)
+        before = self._stream.substreams.get(request.type_url)
+        wanted = before.subscription if before else None
         verdict = self._stream.receive(request)
-        exchange = self._stream.substreams[request.type_url].exchange
+        substream = self._stream.substreams[request.type_url]
+        exchange = substream.exchange
+        if substream.subscription != wanted:
+            for observer in self._observers:
+                observer.on_subscribe(
+                    self.connection, request.type_url, substream.subscription
+                )
         if verdict in {Verdict.ACK, Verdict.NACK}:
             self._deadlines.pop(request.type_url, None)
         if verdict is Verdict.ACK and exchange.sent:

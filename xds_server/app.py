@@ -21,14 +21,13 @@ import structlog
 
 from xds_server.api.problem import Problem, Severity
 from xds_server.debounce import Debounce
+from xds_server.engine import Snapshot, XdsServer
 from xds_server.mesh.index import Changes, Index
 from xds_server.mesh.service import ServiceName
 from xds_server.observe import Journal, Metrics
 from xds_server.publish import Publisher
 from xds_server.serve.admin import AdminEndpoint
-from xds_server.serve.grpc_server import XdsServer
 from xds_server.settings import ServeSettings
-from xds_server.snapshot.view import Snapshot
 from xds_server.sources.files import FilesSource
 from xds_server.status import Json, status_of
 

@@ -35,6 +35,7 @@ from xds_server.serve.node import Node, ViewDirectory
 from xds_server.serve.quarantine import Rejection
 from xds_server.serve.response import Cause, Delivery, Head, Mode, Response
 from xds_server.serve.subscription import Subscription
+from xds_server.snapshot.demand import DemandTable
 from xds_server.snapshot.table import Changes, Table
 from xds_server.snapshot.view import Snapshot, Update, View
 from xds_server.xds import (
@@ -64,6 +65,7 @@ __all__ = [
     "ClientStatus",
     "Connection",
     "Delivery",
+    "DemandTable",
     "Group",
     "Groups",
     "Head",

@@ -14,11 +14,16 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from xds_server.serve.client import Connection, Observer, SendTimes
-from xds_server.serve.quarantine import Rejection
-from xds_server.serve.response import Delivery, Head
-from xds_server.serve.subscription import Subscription
-from xds_server.snapshot.table import Table
+from xds_server.engine import (
+    Connection,
+    Delivery,
+    Head,
+    Observer,
+    Rejection,
+    SendTimes,
+    Subscription,
+    Table,
+)
 from xds_server.xds import SHORT_NAMES
 
 _BUCKETS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 15)

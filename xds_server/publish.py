@@ -14,15 +14,24 @@ from typing import Final
 import structlog
 
 from xds_server.api.problem import Problem
+from xds_server.engine import (
+    CLUSTER,
+    ENDPOINT,
+    LISTENER,
+    ROUTE,
+    DemandTable,
+    Node,
+    NotReadyError,
+    Resource,
+    Snapshot,
+    Table,
+    Update,
+    View,
+)
 from xds_server.mesh.audience import audience_of
 from xds_server.mesh.index import Changes, Index
 from xds_server.mesh.model import Audience, Client, Discovery, Port, Service
 from xds_server.mesh.service import ServiceName
-from xds_server.serve.ending import NotReadyError
-from xds_server.serve.node import Node
-from xds_server.snapshot.demand import DemandTable, make_nothing
-from xds_server.snapshot.table import Table
-from xds_server.snapshot.view import Snapshot, Update, View
 from xds_server.translate.check import TranslateError
 from xds_server.translate.proxyless import build_unknown_listener, service_of
 from xds_server.translate.service import (
@@ -30,14 +39,7 @@ from xds_server.translate.service import (
     build_service,
     untranslatable,
 )
-from xds_server.xds import (
-    CLUSTER,
-    ENDPOINT,
-    LISTENER,
-    PUSH_ORDER,
-    ROUTE,
-    Resource,
-)
+from xds_server.xds import PUSH_ORDER
 
 _SHARED = (CLUSTER, ENDPOINT)
 _OWN = (LISTENER, ROUTE)
@@ -232,7 +234,7 @@ class _Demand:
             DemandTable(
                 type_url,
                 partial(self._make, type_url),
-                build_unknown_listener if type_url == LISTENER else make_nothing,
+                build_unknown_listener if type_url == LISTENER else None,
             )
             for type_url in PUSH_ORDER
         )

@@ -8,12 +8,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from xds_server.api.problem import Problem, in_order
+from xds_server.engine import ClientStatus, TypeStatus
 from xds_server.mesh.audience import client_of
 from xds_server.mesh.index import Index
 from xds_server.mesh.model import Client
 from xds_server.mesh.proxyless import tell
 from xds_server.mesh.status import PolicyStatus
-from xds_server.serve.client import ClientStatus, TypeStatus
 from xds_server.xds import SHORT_NAMES
 
 Json = Mapping[str, object]

@@ -19,10 +19,6 @@ Make = Callable[[str], Resource | None]
 _REMEMBERED: Final = 4096
 
 
-def make_nothing(_: str) -> None:
-    """Return no resource, for any name."""
-
-
 class DemandTable(Table):
     """A `Table` whose resources *make* makes when they are asked for.
 
@@ -31,14 +27,14 @@ class DemandTable(Table):
     """
 
     def __init__(
-        self, type_url: str, make: Make, otherwise: Make = make_nothing
+        self, type_url: str, make: Make, otherwise: Make | None = None
     ) -> None:
         super().__init__(type_url)
         self._make = make
 
         @lru_cache(maxsize=_REMEMBERED)
         def encoded(name: str) -> EncodedResource | None:
-            resource = otherwise(name)
+            resource = otherwise(name) if otherwise else None
             return None if resource is None else encode(resource, digest_of(resource))
 
         self._otherwise = encoded

@@ -21,7 +21,7 @@ from tests.serve.setting import (
 from tests.serve.wire import (
     LRS,
 )
-from xds_server.xds import CLUSTER
+from xds_server.xds import CLUSTER, ENDPOINT
 
 
 async def test_sotw_subscribe_ack_change(setting: Setting) -> None:

@@ -172,7 +172,6 @@ class Session(Generic[Request]):
         wanted = before.subscription if before else None
         verdict = self._stream.receive(request)
         substream = self._stream.substreams[request.type_url]
-        exchange = substream.exchange
         if substream.subscription != wanted:
             for observer in self._observers:
                 observer.on_subscribe(
@@ -180,17 +179,20 @@ class Session(Generic[Request]):
                 )
         if verdict in {Verdict.ACK, Verdict.NACK}:
             self._deadlines.pop(request.type_url, None)
-        if verdict is Verdict.ACK and exchange.sent:
-            for observer in self._observers:
-                observer.on_ack(self.connection, exchange.sent)
-        elif verdict is Verdict.NACK and exchange.newest_rejection:
-            for observer in self._observers:
-                observer.on_nack(self.connection, exchange.newest_rejection)
-        elif verdict is Verdict.STALE:
-            for observer in self._observers:
-                observer.on_stale(self.connection, request.type_url)
+        for observer in self._observers:
+            self._tell(observer, verdict, request.type_url)
         self._settle()
         self._wake.set()
+
+    def _tell(self, observer: Observer, verdict: Verdict, type_url: str) -> None:
+        """Tell *observer* what the client said of its last response."""
+        exchange = self._stream.substreams[type_url].exchange
+        if verdict is Verdict.ACK and exchange.sent:
+            observer.on_ack(self.connection, exchange.sent)
+        elif verdict is Verdict.NACK and exchange.newest_rejection:
+            observer.on_nack(self.connection, exchange.newest_rejection)
+        elif verdict is Verdict.STALE:
+            observer.on_stale(self.connection, type_url)
 
     def _settle(self, *, is_closing: bool = False) -> None:
         """Finish the publications that the client has answered, oldest first."""

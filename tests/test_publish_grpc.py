@@ -161,6 +161,19 @@ def test_what_cannot_be_translated_stays_what_it_was() -> None:
     assert body(view, ENDPOINT, "shop/web/80") == good
 
 
+def test_whoever_asks_later_gets_what_could_be_translated_too() -> None:
+    """Clients that were there before and clients that come later see the same."""
+    mesh = Mesh()
+    mesh.put(make_service(make_upstream(Endpoint(address="10.0.0.1", port=80))))
+    first = mesh.publisher.acquire(CALLER)
+    good = body(first, ENDPOINT, "shop/web/80")
+    mesh.put(make_service(make_upstream(Endpoint(address="nonsense", port=80))))
+    later = mesh.publisher.acquire(NEIGHBOUR)
+
+    assert body(later, ENDPOINT, "shop/web/80") == good
+    assert body(later, LISTENER, "web") is not None
+
+
 def test_audiences_share_nothing_that_is_named_differently() -> None:
     """A short name is of the client's namespace."""
     mesh = Mesh()

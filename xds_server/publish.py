@@ -106,7 +106,7 @@ class Publisher:
         """
         audience = self._audience(node)
         if audience not in self._views and audience.client is Client.GRPC:
-            demand = self._demands[audience] = _Demand(self._index.services, audience)
+            demand = self._demands[audience] = _Demand(self._translated, audience)
             self._views[audience] = demand.view
         if audience not in self._views:
             own = (Table(type_url) for type_url in _OWN)

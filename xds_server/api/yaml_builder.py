@@ -34,15 +34,19 @@ class AliasCount:
 
 
 class _Frame:
-    """A list or mapping that is not closed yet; `key` is where the next value goes."""
+    """A list or mapping that is not closed yet; `key` is where the next value goes.
 
-    __slots__ = ("container", "key", "key_event", "start", "values_before")
+    The value of a merge key goes nowhere: what it means was refused.
+    """
+
+    __slots__ = ("container", "is_merge", "key", "key_event", "start", "values_before")
 
     def __init__(self, event: yaml.CollectionStartEvent, values_before: int) -> None:
         self.container: list[Value] | dict[str, Value] = (
             {} if isinstance(event, yaml.MappingStartEvent) else []
         )
         self.key: str | None = None
+        self.is_merge = False
         self.key_event: yaml.Event = event
         self.start = event
         self.values_before = values_before
@@ -109,7 +113,8 @@ class DocumentBuilder:
         if self._frames and (frame := self._frames[-1]).awaits_key:
             frame.key = sys.intern(text)
             frame.key_event = event
-            if text == "<<" and event.implicit[0]:
+            frame.is_merge = text == "<<" and event.implicit[0]
+            if frame.is_merge:
                 message = "YAML merge keys are not supported"
                 self._refuse(event, message, "write the fields out")
             return
@@ -182,6 +187,8 @@ class DocumentBuilder:
             container.append(value)
         elif frame.key is None:
             self._odd_key(frame, value, start)
+        elif frame.is_merge:
+            frame.key, frame.is_merge = None, False
         else:
             if frame.key in container:
                 self._duplicate(frame)

@@ -282,6 +282,28 @@ def test_help_names_the_variable_and_the_default_of_every_flag(
         assert f"[default: {default}; env: " in text
 
 
+@pytest.mark.parametrize(
+    ("flags", "is_hinted"),
+    [
+        (["--role", "gateway"], True),
+        (["--role", "gateway", "--listen-address", "127.0.0.1"], False),
+        (["--role", "sidecar"], False),
+    ],
+)
+def test_a_gateway_that_only_loopback_reaches_is_hinted_at(
+    flags: list[str], *, is_hinted: bool
+) -> None:
+    """Nothing listens for other machines unless it is told to."""
+    done = run("bootstrap", "--node-id", "a", *flags)
+    node = yaml.safe_load(done.stdout)["node"]
+
+    assert node["metadata"]["listen_address"] == "127.0.0.1"
+    assert done.stderr == is_hinted * (
+        "hint: this gateway listens on 127.0.0.1 only; for other machines, say where: "
+        "--listen-address 0.0.0.0\n"
+    )
+
+
 def test_several_labels_fit_into_one_variable() -> None:
     environment = {"XDS_SERVER_BOOTSTRAP_LABEL": "app=web,tier=front"}
     done = run("bootstrap", "--node-id", "a", environment=environment)

@@ -9,7 +9,6 @@ Rooms are imported by the command that needs them: `check` must not pay for Envo
 import asyncio
 import signal
 from collections.abc import Mapping
-from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, NoReturn, TypeVar
@@ -17,9 +16,8 @@ from typing import Annotated, NoReturn, TypeVar
 import typer
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
-from typer.models import OptionInfo
 
-from xds_server.api.duration import format_duration
+from xds_server.flag import complaints, flag
 from xds_server.settings import (
     BootstrapSettings,
     Client,
@@ -55,33 +53,6 @@ cli = typer.Typer(
 Settings = TypeVar("Settings", bound=BaseSettings)
 
 
-def _variable(settings: type[BaseSettings], field: str) -> str:
-    """Return the environment variable of one setting."""
-    return f"{settings.model_config.get('env_prefix', '')}{field}".upper()
-
-
-def _flag(settings: type[BaseSettings], field: str, *names: str) -> OptionInfo:
-    """Return the option of one setting: its help, default and variable come from it."""
-    description = settings.model_fields[field].description
-    option: OptionInfo = typer.Option(
-        *names, help=f"{description} {_note(settings, field)}", show_default=False
-    )
-    return option
-
-
-def _note(settings: type[BaseSettings], field: str) -> str:
-    """Say what holds without the flag of a setting, and which variable is for it."""
-    info, variable = settings.model_fields[field], _variable(settings, field)
-    default = info.get_default()
-    if isinstance(default, timedelta):
-        default = format_duration(default)
-    if info.is_required():
-        return f"[required; env: {variable}]"
-    if default in (None, "", ()):
-        return f"[env: {variable}]"
-    return f"[default: {default}; env: {variable}]"
-
-
 def _settings(settings: type[Settings], flags: Mapping[str, object]) -> Settings:
     """Return the settings made of *flags* over environment over defaults, or exit."""
     fields = settings.model_fields
@@ -93,15 +64,8 @@ def _settings(settings: type[Settings], flags: Mapping[str, object]) -> Settings
     try:
         return settings(**given)  # type: ignore[arg-type]  # pydantic checks them
     except ValidationError as error:
-        for item in error.errors():
-            field = str(item["loc"][0])
-            variable = _variable(settings, field)
-            flag = "--" + field.replace("_", "-")
-            name = flag if field in given else f"{flag} ({variable})"
-            message = item["msg"].removeprefix("Value error, ")
-            _say(f"error: {name}: {message}")
-            if hint := item.get("ctx", {}).get("hint"):
-                _say(f"  hint: {hint}")
+        for complaint in complaints(error, settings, given):
+            _say(f"error: {complaint}")
         raise typer.Exit(EXIT_USAGE) from None
 
 
@@ -115,9 +79,9 @@ def _data(text: str) -> None:
     typer.echo(text)
 
 
-def _missing(reason: object) -> NoReturn:
+def _fail(reason: object, code: int = EXIT_MISSING) -> NoReturn:
     _say(f"error: {reason}")
-    raise typer.Exit(EXIT_MISSING)
+    raise typer.Exit(code)
 
 
 Paths = Annotated[
@@ -147,11 +111,11 @@ def root(
 def serve(
     paths: Paths,
     *,
-    xds_address: Annotated[str | None, _flag(ServeSettings, "xds_address")] = None,
-    admin_address: Annotated[str | None, _flag(ServeSettings, "admin_address")] = None,
-    log_format: Annotated[LogFormat | None, _flag(ServeSettings, "log_format")] = None,
-    log_level: Annotated[LogLevel | None, _flag(ServeSettings, "log_level")] = None,
-    stop_timeout: Annotated[str | None, _flag(ServeSettings, "stop_timeout")] = None,
+    xds_address: Annotated[str | None, flag(ServeSettings, "xds_address")] = None,
+    admin_address: Annotated[str | None, flag(ServeSettings, "admin_address")] = None,
+    log_format: Annotated[LogFormat | None, flag(ServeSettings, "log_format")] = None,
+    log_level: Annotated[LogLevel | None, flag(ServeSettings, "log_level")] = None,
+    stop_timeout: Annotated[str | None, flag(ServeSettings, "stop_timeout")] = None,
 ) -> None:
     """Serve policies to Envoys, and follow every change on disk."""
     settings = _settings(ServeSettings, locals())
@@ -163,7 +127,7 @@ def serve(
     try:
         asyncio.run(app.serve(paths, settings))
     except app.StartError as error:
-        _missing(error)
+        _fail(error)
 
 
 @cli.command()
@@ -183,14 +147,14 @@ def check(paths: Paths) -> None:
 def render(
     paths: Paths,
     *,
-    node_id: Annotated[str | None, _flag(RenderSettings, "node_id")] = None,
-    client: Annotated[Client | None, _flag(RenderSettings, "client")] = None,
-    role: Annotated[Role | None, _flag(RenderSettings, "role")] = None,
+    node_id: Annotated[str | None, flag(RenderSettings, "node_id")] = None,
+    client: Annotated[Client | None, flag(RenderSettings, "client")] = None,
+    role: Annotated[Role | None, flag(RenderSettings, "role")] = None,
     type: Annotated[  # noqa: A002 - the flag's name
-        ResourceType | None, _flag(RenderSettings, "type")
+        ResourceType | None, flag(RenderSettings, "type")
     ] = None,
     output: Annotated[
-        RenderFormat | None, _flag(RenderSettings, "output", "-o", "--output")
+        RenderFormat | None, flag(RenderSettings, "output", "-o", "--output")
     ] = None,
 ) -> None:
     """Print what a node would be sent, without serving it."""
@@ -225,33 +189,32 @@ def render(
 @cli.command()
 def bootstrap(
     *,
-    client: Annotated[Client | None, _flag(BootstrapSettings, "client")] = None,
-    node_id: Annotated[str | None, _flag(BootstrapSettings, "node_id")] = None,
-    role: Annotated[Role | None, _flag(BootstrapSettings, "role")] = None,
-    node_cluster: Annotated[
-        str | None, _flag(BootstrapSettings, "node_cluster")
-    ] = None,
-    namespace: Annotated[str | None, _flag(BootstrapSettings, "namespace")] = None,
-    label: Annotated[list[str] | None, _flag(BootstrapSettings, "label")] = None,
-    region: Annotated[str | None, _flag(BootstrapSettings, "region")] = None,
-    zone: Annotated[str | None, _flag(BootstrapSettings, "zone")] = None,
-    xds_address: Annotated[str | None, _flag(BootstrapSettings, "xds_address")] = None,
-    mode: Annotated[Mode | None, _flag(BootstrapSettings, "mode")] = None,
+    client: Annotated[Client | None, flag(BootstrapSettings, "client")] = None,
+    node_id: Annotated[str | None, flag(BootstrapSettings, "node_id")] = None,
+    role: Annotated[Role | None, flag(BootstrapSettings, "role")] = None,
+    node_cluster: Annotated[str | None, flag(BootstrapSettings, "node_cluster")] = None,
+    namespace: Annotated[str | None, flag(BootstrapSettings, "namespace")] = None,
+    label: Annotated[list[str] | None, flag(BootstrapSettings, "label")] = None,
+    region: Annotated[str | None, flag(BootstrapSettings, "region")] = None,
+    zone: Annotated[str | None, flag(BootstrapSettings, "zone")] = None,
+    xds_address: Annotated[str | None, flag(BootstrapSettings, "xds_address")] = None,
+    mode: Annotated[Mode | None, flag(BootstrapSettings, "mode")] = None,
     admin_address: Annotated[
-        str | None, _flag(BootstrapSettings, "admin_address")
+        str | None, flag(BootstrapSettings, "admin_address")
     ] = None,
     listen_address: Annotated[
-        str | None, _flag(BootstrapSettings, "listen_address")
+        str | None, flag(BootstrapSettings, "listen_address")
     ] = None,
-    listen_port: Annotated[int | None, _flag(BootstrapSettings, "listen_port")] = None,
+    listen_port: Annotated[int | None, flag(BootstrapSettings, "listen_port")] = None,
 ) -> None:
     """Print the bootstrap with which an Envoy, or gRPC, finds this server."""
     settings = _settings(BootstrapSettings, locals())
     try:
         _data(_bootstrap(settings).rstrip("\n"))
     except ValueError as error:
-        _say(f"error: {error}")
-        raise typer.Exit(EXIT_USAGE) from None
+        _fail(error, EXIT_USAGE)
+    if settings.hint:
+        _say(f"hint: {settings.hint}")
 
 
 def _bootstrap(settings: BootstrapSettings) -> str:
@@ -300,14 +263,14 @@ def _bootstrap(settings: BootstrapSettings) -> str:
 def try_(
     paths: Paths,
     *,
-    service: Annotated[str | None, _flag(TrySettings, "service")] = None,
-    requests: Annotated[int | None, _flag(TrySettings, "requests")] = None,
-    concurrency: Annotated[int | None, _flag(TrySettings, "concurrency")] = None,
-    seed: Annotated[int | None, _flag(TrySettings, "seed")] = None,
-    envoy: Annotated[Path | None, _flag(TrySettings, "envoy")] = None,
-    plot: Annotated[Path | None, _flag(TrySettings, "plot")] = None,
+    service: Annotated[str | None, flag(TrySettings, "service")] = None,
+    requests: Annotated[int | None, flag(TrySettings, "requests")] = None,
+    concurrency: Annotated[int | None, flag(TrySettings, "concurrency")] = None,
+    seed: Annotated[int | None, flag(TrySettings, "seed")] = None,
+    envoy: Annotated[Path | None, flag(TrySettings, "envoy")] = None,
+    plot: Annotated[Path | None, flag(TrySettings, "plot")] = None,
     output: Annotated[
-        ReportFormat | None, _flag(TrySettings, "output", "-o", "--output")
+        ReportFormat | None, flag(TrySettings, "output", "-o", "--output")
     ] = None,
 ) -> None:
     """Measure policies on a real Envoy and judge what was measured."""
@@ -317,9 +280,9 @@ def try_(
 @cli.command()
 def demo(
     *,
-    plot: Annotated[Path | None, _flag(TrySettings, "plot")] = None,
+    plot: Annotated[Path | None, flag(TrySettings, "plot")] = None,
     output: Annotated[
-        ReportFormat | None, _flag(TrySettings, "output", "-o", "--output")
+        ReportFormat | None, flag(TrySettings, "output", "-o", "--output")
     ] = None,
 ) -> None:
     """Measure every algorithm: `try` with the packaged examples."""
@@ -331,7 +294,7 @@ def demo(
     try:
         examples = packaged_examples()
     except LabError as error:
-        _missing(error)
+        _fail(error)
     _try([examples], settings)
 
 
@@ -346,10 +309,9 @@ def _try(paths: list[Path], settings: TrySettings) -> None:
         _say(str(error))
         raise typer.Exit(EXIT_FINDING) from None
     except UsageError as error:
-        _say(f"error: {error}")
-        raise typer.Exit(EXIT_USAGE) from None
+        _fail(error, EXIT_USAGE)
     except LabError as error:
-        _missing(error)
+        _fail(error)
     except (KeyboardInterrupt, asyncio.CancelledError):
         _say("interrupted")
         raise typer.Exit(EXIT_INTERRUPTED) from None
@@ -393,9 +355,9 @@ async def _measure(paths: list[Path], settings: TrySettings) -> bool:
 @cli.command()
 def status(
     *,
-    admin_address: Annotated[str | None, _flag(StatusSettings, "admin_address")] = None,
+    admin_address: Annotated[str | None, flag(StatusSettings, "admin_address")] = None,
     output: Annotated[
-        ReportFormat | None, _flag(StatusSettings, "output", "-o", "--output")
+        ReportFormat | None, flag(StatusSettings, "output", "-o", "--output")
     ] = None,
 ) -> None:
     """Show what the nodes of a running server hold, and every policy.
@@ -406,27 +368,21 @@ def status(
 
     from rich.console import Console
 
-    from xds_server.status_table import (
-        StatusError,
-        decode_status,
-        fetch_status,
-        problem_lines,
-        status_tables,
-    )
+    from xds_server import status_table as shown
 
     try:
-        answer = asyncio.run(fetch_status(settings.admin_address))
-        found = decode_status(answer)
-    except StatusError as error:
-        _missing(f"{error}\n  hint: --admin-address says where the server's is")
+        answer = asyncio.run(shown.fetch_status(settings.admin_address))
+        found = shown.decode_status(answer)
+    except shown.StatusError as error:
+        _fail(f"{error}\n  hint: --admin-address says where the server's is")
     if settings.output is ReportFormat.JSON:
         _data(answer.decode())
     else:
         console = Console()
-        for table in status_tables(found):
+        for table in shown.status_tables(found):
             console.print(table)
             console.print()
-        for line in problem_lines(found):
+        for line in shown.problem_lines(found):
             _data(line)
     if not found.is_fine:
         raise typer.Exit(EXIT_FINDING)

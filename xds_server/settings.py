@@ -205,6 +205,17 @@ class BootstrapSettings(BaseSettings):
     )
 
     @property
+    def hint(self) -> str | None:
+        """What may have been overlooked: nothing listens for others unless told to."""
+        is_told = "listen_address" in self.model_fields_set
+        if self.role is not Role.GATEWAY or is_told:
+            return None
+        return (
+            f"this gateway listens on {self.listen_address} only; for other machines, "
+            "say where: --listen-address 0.0.0.0"
+        )
+
+    @property
     def labels(self) -> dict[str, str]:
         """The labels by key; the last of a key wins."""
         return dict(each.split("=", 1) for each in self.label)

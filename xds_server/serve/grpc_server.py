@@ -68,6 +68,10 @@ _OPTIONS: Final = (
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.max_concurrent_streams", MOST_STREAMS),
+    # More than 1,000 calls that wait to be taken would else be refused: a mesh that
+    # comes back all at once.
+    ("grpc.server.max_pending_requests", MOST_STREAMS),
+    ("grpc.server.max_pending_requests_hard_limit", MOST_STREAMS),
 )
 
 Request = TypeVar("Request", DiscoveryRequest, DeltaDiscoveryRequest)

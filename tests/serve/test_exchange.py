@@ -10,9 +10,9 @@ from xds_server.xds import CLUSTER, Resource
 
 @pytest.fixture
 def table() -> Table:
-    """Clusters c4 and shop/web:80."""
+    """Clusters c4, c5, c6 and shop/web:80."""
     table = Table(CLUSTER)
-    names = ("c4", "shop/web:80")
+    names = ("c4", "c5", "c6", "shop/web:80")
     table.update(applied=[Resource(type_url=CLUSTER, name=n, body=b"") for n in names])
     return table
 

@@ -287,6 +287,23 @@ async def test_rule_08_the_good_part_of_a_rejected_response_is_sent_once(
 
 
 @over(ALL)
+@of_types(*PUSH_ORDER)
+async def test_rule_08_what_was_rejected_and_is_gone_is_not_held_against_anybody(
+    client: AnyClient, setting: Setting, type_url: str
+) -> None:
+    """Though a client may not be told of it, as of a route in SotW."""
+    await client.subscribe(type_url, "a")
+    await client.nack(await client.receive(type_url), "bad")
+    await setting.events.next("nack")
+    before = setting.only_client.types[0].rejections
+    setting.world.publish(deleted=("a",))
+    after = setting.only_client.types[0].rejections
+
+    assert [each.suspects for each in before] == [("a",)]
+    assert after == ()
+
+
+@over(ALL)
 async def test_rule_09_of_several_requests_the_newest_counts(
     client: AnyClient,
 ) -> None:

@@ -53,8 +53,16 @@ class Quarantine:
 
     @property
     def rejections(self) -> Mapping[str, Rejection]:
-        """Why each bad resource was rejected, by its name."""
-        return {name: rejection for name, (_, rejection) in self._bad.items()}
+        """Why each bad resource was rejected, by its name; those that are gone are not.
+
+        A state-of-the-world client cannot be told that a route is gone, so it would
+        never accept that.
+        """
+        return {
+            name: rejection
+            for name, (_, rejection) in self._bad.items()
+            if self._table.get(name) is not None
+        }
 
     @property
     def withheld(self) -> frozenset[str]:

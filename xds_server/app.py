@@ -10,7 +10,7 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from importlib.metadata import version
@@ -124,6 +124,8 @@ class ControlPlane:
                 resources=resources,
                 services=len(changed) - len(deleted),
                 deleted=len(deleted),
+                versions=self._publisher.versions,
+                cause=_cause(changed),
             )
             if self._index.listed and not self._snapshot.is_ready:
                 self._snapshot.declare_ready()
@@ -169,6 +171,13 @@ async def serve(paths: Iterable[Path], settings: ServeSettings) -> None:
         await stop.wait()
         logger.info("stopping", within=settings.stop_timeout.total_seconds())
     logger.info("stopped")
+
+
+def _cause(changed: Collection[ServiceName]) -> str:
+    """Name the first of the Services that changed, and count the others."""
+    first = "/".join(min(changed, default=()))
+    more = len(changed) - 1
+    return f"{first} and {more} more" if more > 0 else first
 
 
 def _log_problems(changes: Changes) -> None:

@@ -39,7 +39,7 @@ from xds_server.translate.service import (
     build_service,
     untranslatable,
 )
-from xds_server.xds import PUSH_ORDER
+from xds_server.xds import PUSH_ORDER, SHORT_NAMES
 
 _SHARED = (CLUSTER, ENDPOINT)
 _OWN = (LISTENER, ROUTE)
@@ -82,6 +82,11 @@ class Publisher:
             untranslatable(self._index.document_of(name), error)
             for name, error in self._failures.items()
         )
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """The versions of what all Envoys share, by the short names of the types."""
+        return {SHORT_NAMES[each]: self._shared[each].version for each in _SHARED}
 
     def publish(self, changes: Changes) -> int:
         """Publish what *changes* names; return how many resources really changed."""

@@ -32,8 +32,9 @@ check: setup
 	$(BIN)/mypy
 	$(MAKE) --no-print-directory unit
 
+# What is quick: tests/wire and tests/integration are run by `test`.
 unit: setup
-	$(BIN)/python -m pytest -q -n 2 -m 'not envoy and not thorough' --ignore tests/integration $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q -n 2 -m 'not envoy and not thorough' --ignore tests/integration --ignore tests/wire $(PYTEST_ARGS)
 
 bench: setup
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)

@@ -60,11 +60,13 @@ HANDFUL: Final = 10
 
 def api_of(variant: Variant) -> dict[str, object]:
     """Return where an Envoy that speaks *variant* finds the server."""
+    back_off = {"base_interval": "0.1s", "max_interval": "0.5s"}
+    service = {"cluster_name": XDS, "retry_policy": {"retry_back_off": back_off}}
     return {
         "api_type": "DELTA_GRPC" if variant.is_delta else "GRPC",
         "transport_api_version": "V3",
         "set_node_on_first_message_only": True,
-        "grpc_services": [{"envoy_grpc": {"cluster_name": XDS}}],
+        "grpc_services": [{"envoy_grpc": service}],
     }
 
 

@@ -35,6 +35,8 @@ from xds_server.xds import CLUSTER, ENDPOINT, Resource
 
 NODE: Final = NodeMessage(id="sidecar-1", cluster="web")
 GRACE: Final = timedelta(seconds=2)
+MANY: Final = 100
+"""So many names are not written out: a storm of requests may add them one by one."""
 
 
 class Reports:
@@ -76,8 +78,10 @@ class Events(Observer):
         self, connection: Connection, type_url: str, subscription: Subscription
     ) -> None:
         del connection
-        names = "*" if subscription.is_wildcard else sorted(subscription.names)
-        self._queue.put_nowait(f"subscribe {type_url} {names}")
+        number = len(subscription.names)
+        names = sorted(subscription.names) if number < MANY else f"{number} names"
+        wanted = "*" if subscription.is_wildcard else names
+        self._queue.put_nowait(f"subscribe {type_url} {wanted}")
 
     def on_response(self, connection: Connection, delivery: Delivery) -> None:
         del connection

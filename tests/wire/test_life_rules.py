@@ -77,6 +77,20 @@ async def test_rule_39_in_sotw_a_full_state_is_sent_again(
     assert {each.wrapped["b"].ttl.ToTimedelta() for each in answers} == {TTL}
 
 
+@over(DELTA)
+async def test_rule_39_what_is_known_by_an_alias_is_kept_alive(
+    setting: Setting, variant: Variant
+) -> None:
+    """Under its own name, as all that is told of it."""
+    client = connect_to(setting, variant, node_with(KNOWS_TTL))
+    setting.world.publish(replace(resource(ROUTE, "r"), ttl=TTL, aliases=("alias",)))
+    await client.subscribe(ROUTE, "alias")
+    await client.expect(ROUTE, "r|1")
+    beat = await client.expect(ROUTE)
+
+    assert beat.wrapped.keys() == {"r"}
+
+
 @over(ALL)
 async def test_rule_39_what_was_rejected_is_not_kept_alive(
     setting: Setting, variant: Variant

@@ -80,6 +80,30 @@ async def test_rule_25_an_alias_may_move_to_another_resource(
     assert "b|1" in answer.resources
 
 
+@over(ALL)
+@of_types(*PUSH_ORDER)
+async def test_rule_25_a_rejection_is_kept_for_who_knows_an_alias(
+    client: AnyClient, world: World, type_url: str
+) -> None:
+    """Until the resource changes, whatever else is asked for meanwhile."""
+    known = known_as("alias", type_url=type_url)
+    world.publish(known)
+    await client.subscribe(type_url, "alias")
+    await client.nack(await client.receive(type_url), "bad")
+    await client.subscribe(type_url, "a")
+    await client.expect(type_url, "a|1")
+    rejections = [
+        rejection.suspects
+        for status in client.setting.only_client.types
+        for rejection in status.rejections
+    ]
+    world.publish(replace(known, body=b"r|2"))
+    answer = await client.receive(type_url)
+
+    assert rejections == [("r",)]
+    assert "r|2" in answer.resources
+
+
 COLLECTION: Final = "xdstp://authority/envoy.config.route.v3.RouteConfiguration/web"
 
 

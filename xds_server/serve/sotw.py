@@ -89,9 +89,10 @@ class SotwSubstream(Substream[DiscoveryRequest]):
     ) -> Delivery | None:
         if holds_removals and not (self._owes_news() or difference.changed):
             return None
+        again = {each.name for each in map(self.table.get, self._again) if each}
         withheld: AbstractSet[str] = frozenset()
         if not self._owes_answer:  # else all of it was asked for
-            withheld = self.exchange.quarantine.withheld - self._again
+            withheld = self.exchange.quarantine.withheld - again
         removed = self._held_back.difference(difference.changed_names)
         removed = removed.union(difference.removed) - self._again
         held_back = removed if holds_removals else frozenset[str]()
@@ -100,9 +101,8 @@ class SotwSubstream(Substream[DiscoveryRequest]):
             lambda: tuple(self._full_state(withheld, held_back)),
         )
         changed = difference.changed_names
-        if self._again:
-            again = self._again.intersection(response.head.names)
-            changed = tuple(again.union(changed))
+        if again:
+            changed = tuple(again.intersection(response.head.names).union(changed))
         return self._deliver(response, changed, removed, held_back)
 
     def _respond_in_part(self, difference: Difference) -> Delivery | None:

@@ -20,7 +20,7 @@ from xds_server.serve.response import (
     encode_heartbeat,
 )
 from xds_server.serve.subscription import WILDCARD, Subscription, resolve
-from xds_server.serve.substream import Substream
+from xds_server.serve.substream import NOTHING, Substream
 from xds_server.serve.xdstp import canonical
 from xds_server.snapshot.encoding import EncodedResource
 from xds_server.snapshot.table import Table
@@ -38,7 +38,7 @@ class DeltaSubstream(Substream[DeltaDiscoveryRequest]):
         self, table: Table, cohorts: Cohorts, features: AbstractSet[str] = frozenset()
     ) -> None:
         super().__init__(table, cohorts, features)
-        self._distrusted: set[str] | None = set()
+        self._distrusted: tuple[Collection[str], ...] | None = ()
 
     def receive(self, request: DeltaDiscoveryRequest) -> Verdict:
         """Take in a request of this type; return what it says of the last response.
@@ -68,7 +68,7 @@ class DeltaSubstream(Substream[DeltaDiscoveryRequest]):
 
     def respond(self, *, holds_removals: bool = False) -> Delivery | None:
         """Return the next response; see Substream."""
-        if not self.table.remembers(self._sequence) and not self._is_current():
+        if not self.table.remembers(self._sequence) and not self.is_current:
             self._catch_up()
         return super().respond(holds_removals=holds_removals)
 
@@ -99,7 +99,7 @@ class DeltaSubstream(Substream[DeltaDiscoveryRequest]):
             self._sequence = 0
             self._owes_answer = True
         self.is_asked = self._owes_something()
-        self._distrusted = set()
+        self._distrusted = ()
 
     def _promise_difference(self, versions: Mapping[str, str]) -> None:
         if self.subscription.is_wildcard:
@@ -113,18 +113,22 @@ class DeltaSubstream(Substream[DeltaDiscoveryRequest]):
                 self._again.discard(name)
         self._again.update(
             name
-            for name in self._distrusted
+            for names in self._distrusted
+            for name in names
             if self._covers(name) and self.table.get(name)
         )
 
     def _distrust(self, names: Collection[str]) -> None:
-        """Remember that the client needs *names* whatever it will say that it holds."""
+        """Remember that the client needs *names* whatever it will say that it holds.
+
+        They are kept as they come: all streams that got a response share its names.
+        """
         if self._distrusted is None:
             return
-        if len(self._distrusted) + len(names) > MOST_DISTRUSTED:
+        if sum(map(len, self._distrusted)) + len(names) > MOST_DISTRUSTED:
             self._distrusted = None
         else:
-            self._distrusted.update(names)
+            self._distrusted = (*self._distrusted, names)
 
     def _change(self, subscribe: frozenset[str], unsubscribe: frozenset[str]) -> None:
         if not subscribe and not unsubscribe:
@@ -155,11 +159,11 @@ class DeltaSubstream(Substream[DeltaDiscoveryRequest]):
         response = None
         if difference.changed or again or removed or self._owes_answer:
             response = self._encode(difference, again, removed)
-        self._settle(gone if holds_removals else frozenset())
+        self._settle(gone if holds_removals else NOTHING)
         if response is None:
             return None
         head = response.head
-        self.exchange.send(head, about=(*head.names, *head.removed))
+        self.exchange.send(head, about=head.names + head.removed)
         return Delivery(response=response, changed=head.names, cause=self._cause)
 
     def _heartbeat(self, resources: Sequence[EncodedResource]) -> Response:

@@ -5,7 +5,6 @@ call, and events for observers. The protocol itself, without I/O, is in `stream`
 """
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -109,10 +108,12 @@ class Session(Generic[Request]):
         )
         self._observers = observers
         self._answer_timeout = answer_timeout
-        self._publications: deque[Publication] = deque()
+        self._publications: list[Publication] = []
         self._due_since: float | None = None
         self._deadlines: dict[str, float] = {}
-        self._beat_at = asyncio.get_running_loop().time()
+        self._loop = asyncio.get_running_loop()
+        self._beat_at = self._loop.time()
+        self._alarm: asyncio.TimerHandle | None = None
 
     @property
     def types(self) -> Iterator[FollowedType]:
@@ -151,12 +152,14 @@ class Session(Generic[Request]):
         finally:
             self._stream.close()
             self._settle(is_closing=True)
+            if self._alarm is not None:
+                self._alarm.cancel()
 
     def _hear(self, publication: Publication) -> None:
         """Take on a publication: the client is to answer it."""
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         if len(self._publications) >= MOST_PUBLICATIONS:
-            self._finish(self._publications.popleft())
+            self._finish(self._publications.pop(0))
         publication.outstanding += 1
         if publication.heard_at is None:
             publication.heard_at = now
@@ -182,7 +185,8 @@ class Session(Generic[Request]):
         for observer in self._observers:
             self._tell(observer, verdict, request.type_url)
         self._settle()
-        self._wake.set()
+        if self._stream.is_behind:
+            self._wake.set()
 
     def _tell(self, observer: Observer, verdict: Verdict, type_url: str) -> None:
         """Tell *observer* what the client said of its last response."""
@@ -199,30 +203,31 @@ class Session(Generic[Request]):
         while self._publications:
             if not is_closing and not self._stream.has_answered(self._publications[0]):
                 return
-            self._finish(self._publications.popleft())
+            self._finish(self._publications.pop(0))
 
     def _finish(self, publication: Publication) -> None:
         """Await no answer to *publication* any more."""
         publication.outstanding -= 1
         if publication.outstanding or publication.heard_at is None:
             return
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         for observer in self._observers:
             observer.on_converged(timedelta(seconds=now - publication.heard_at))
 
     async def _send(self, write: Callable[[bytes], Awaitable[None]]) -> None:
-        loop = asyncio.get_running_loop()
         with suppress(ClientGoneError):
             while True:
                 self._wake.clear()
                 while (delivery := self._stream.next_response()) is not None:
-                    made_at = loop.time()
+                    made_at = self._loop.time()
                     self._announce(delivery, made_at)
                     await write(delivery.response.body)
-                    self._report(delivery, made_at, loop.time())
-                self._due_since = None
+                    self._report(delivery, made_at, self._loop.time())
+                if not self._stream.is_behind:
+                    self._due_since = None
                 self._settle()
-                await self._wait()
+                self._set_alarm()
+                await self._wake.wait()
 
     def _announce(self, delivery: Delivery, now: float) -> None:
         timeout = self._answer_timeout.total_seconds()
@@ -240,20 +245,31 @@ class Session(Generic[Request]):
         for observer in self._observers:
             observer.on_sent(self.connection, delivery, times)
 
-    async def _wait(self) -> None:
-        """Wait until there may be something to send."""
-        interval = self._stream.heartbeat_interval
+    def _set_alarm(self) -> None:
+        """Let `_ring` be called once an answer is overdue or a heartbeat is due.
+
+        It may ring early and find nothing: most answers come in time, and a timer for
+        each would cost more than the answer.
+        """
         times = list(self._deadlines.values())
-        if interval:
+        if interval := self._stream.heartbeat_interval:
             times.append(self._beat_at + interval.total_seconds())
-        with suppress(TimeoutError):
-            async with asyncio.timeout_at(min(times, default=None)):
-                await self._wake.wait()
-        now = asyncio.get_running_loop().time()
+        due = min(times, default=None)
+        if due is None or (self._alarm and self._alarm.when() <= due):
+            return
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = self._loop.call_at(due, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        now = self._loop.time()
         self._give_up(now)
+        interval = self._stream.heartbeat_interval
         if interval and now >= self._beat_at + interval.total_seconds():
             self._beat_at = now
             self._stream.beat()
+        self._wake.set()
 
     def _give_up(self, now: float) -> None:
         due = [type_url for type_url, when in self._deadlines.items() if when <= now]

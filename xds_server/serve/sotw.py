@@ -12,7 +12,7 @@ from xds_server.serve.cohort import Difference
 from xds_server.serve.exchange import Verdict
 from xds_server.serve.response import Delivery, Mode, Response, encode_sotw
 from xds_server.serve.subscription import Subscription, resolve
-from xds_server.serve.substream import Substream
+from xds_server.serve.substream import NOTHING, Substream
 from xds_server.snapshot.encoding import EncodedResource
 from xds_server.xds import FULL_STATE_TYPES
 
@@ -90,12 +90,12 @@ class SotwSubstream(Substream[DiscoveryRequest]):
         if holds_removals and not (self._owes_news() or difference.changed):
             return None
         again = {each.name for each in map(self.table.get, self._again) if each}
-        withheld: AbstractSet[str] = frozenset()
+        withheld = NOTHING
         if not self._owes_answer:  # else all of it was asked for
             withheld = self.exchange.quarantine.withheld - again
         removed = self._held_back.difference(difference.changed_names)
         removed = removed.union(difference.removed) - self._again
-        held_back = removed if holds_removals else frozenset[str]()
+        held_back = removed if holds_removals else NOTHING
         response = self._encode(
             (self.subscription, withheld, held_back),
             lambda: tuple(self._full_state(withheld, held_back)),
@@ -179,9 +179,10 @@ class SotwSubstream(Substream[DiscoveryRequest]):
         self,
         response: Response,
         changed: tuple[str, ...],
-        removed: AbstractSet[str] = frozenset(),
-        held_back: AbstractSet[str] = frozenset(),
+        removed: frozenset[str] = NOTHING,
+        held_back: frozenset[str] = NOTHING,
     ) -> Delivery:
-        self.exchange.send(response.head, about=(*changed, *(removed - held_back)))
+        about = changed + tuple(removed - held_back)
+        self.exchange.send(response.head, about=about)
         self._settle(held_back)
         return Delivery(response=response, changed=changed, cause=self._cause)

@@ -90,13 +90,19 @@ class Stream(Generic[Request]):
         self._cohorts = cohorts
         self._wake = wake
         self._features = features
-        self._beating: set[str] = set()
+        self._beating: list[str] = []
         self._substreams: dict[str, Substream[Request]] = {}
 
     @property
     def substreams(self) -> Mapping[str, Substream[Request]]:
         """The state of each type that the client follows, in push order."""
         return self._substreams
+
+    @property
+    def is_behind(self) -> bool:
+        """Is there something to send, now or once the client has answered?"""
+        substreams = self._substreams.values()
+        return bool(self._beating) or not all(each.is_current for each in substreams)
 
     def receive(self, request: Request) -> Verdict:
         """Take in *request*; return what it says of the last response of its type.
@@ -147,7 +153,7 @@ class Stream(Generic[Request]):
 
     def beat(self) -> None:
         """Say that heartbeats are due: `next_response` returns them."""
-        self._beating = set(self._substreams)
+        self._beating = list(self._substreams)
 
     def _next_heartbeat(self) -> Delivery | None:
         while self._beating:

@@ -11,7 +11,7 @@ answer that it is owed even if there is nothing to tell.
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence, Set as AbstractSet
-from typing import ClassVar, Generic, TypeVar
+from typing import ClassVar, Final, Generic, TypeVar
 
 from envoy.service.discovery.v3.discovery_pb2 import (
     DeltaDiscoveryRequest,
@@ -32,6 +32,9 @@ from xds_server.serve.response import (
 from xds_server.serve.subscription import Subscription
 from xds_server.snapshot.encoding import EncodedResource
 from xds_server.snapshot.table import Table
+
+NOTHING: Final[frozenset[str]] = frozenset()
+"""No names: kept once, for every stream holds it nearly always."""
 
 Request = TypeVar("Request", DiscoveryRequest, DeltaDiscoveryRequest)
 
@@ -55,7 +58,7 @@ class Substream(ABC, Generic[Request]):
         self._has_started = False
         self._sequence = 0
         self._again: set[str] = set()
-        self._held_back: frozenset[str] = frozenset()
+        self._held_back = NOTHING
         self._owes_answer = False  # even if it is empty
 
     @abstractmethod
@@ -81,7 +84,7 @@ class Substream(ABC, Generic[Request]):
 
     def is_stale(self) -> bool:
         """Does the client lack something that it can be told, sent already or not?"""
-        return not self._is_current() and self._is_due(self._difference())
+        return not self.is_current and self._is_due(self._difference())
 
     def has_answered(self, sequence: int) -> bool:
         """Has the client answered what the table was at *sequence*, or need it not?"""
@@ -98,7 +101,7 @@ class Substream(ABC, Generic[Request]):
         Raises:
             LaggingError: the client must come back and say what it holds.
         """
-        if self._is_current():
+        if self.is_current:
             return None
         difference = self._difference()
         if not self._is_due(difference):
@@ -117,7 +120,7 @@ class Substream(ABC, Generic[Request]):
         A heartbeat is only for content that the client holds: what it has not accepted
         is left out, and what is due comes first.
         """
-        is_quiet = not self.exchange.is_waiting and self._is_current()
+        is_quiet = not self.exchange.is_waiting and self.is_current
         if not (self._tells_ttl and is_quiet and self.exchange.accepted_version):
             return None
         withheld = self.exchange.quarantine.withheld
@@ -143,7 +146,9 @@ class Substream(ABC, Generic[Request]):
         """Does the client want what is called *name*, by whatever name?"""
         return any(map(self.subscription.covers, self.table.names_of(name)))
 
-    def _is_current(self) -> bool:
+    @property
+    def is_current(self) -> bool:
+        """Is there certainly nothing to send?"""
         return (
             self._sequence == self.table.sequence
             and not self._owes_something()
@@ -163,9 +168,9 @@ class Substream(ABC, Generic[Request]):
     def _difference(self) -> Difference:
         return self._cohorts.difference(self.table, self._sequence, self.subscription)
 
-    def _settle(self, held_back: AbstractSet[str] = frozenset()) -> None:
+    def _settle(self, held_back: frozenset[str] = NOTHING) -> None:
         """Say that the client will hold what the table holds now, and *held_back*."""
         self._sequence = self.table.sequence
         self._again = set()
-        self._held_back = frozenset(held_back)
+        self._held_back = held_back
         self._owes_answer = self.is_asked = False

@@ -8,6 +8,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
+from weakref import WeakValueDictionary
 
 from envoy.service.discovery.v3.discovery_pb2 import (
     DeltaDiscoveryResponse,
@@ -22,8 +23,12 @@ DIGEST_BITS: Final = 128
 _VERSION_DIGITS: Final = 16
 _LENGTH_BYTES: Final = 8
 
+_Key = tuple[str, int, str | None, tuple[str, ...]]
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+_encoded: Final = WeakValueDictionary[_Key, "EncodedResource"]()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
 class EncodedResource:
     """A resource ready to be sent.
 
@@ -31,6 +36,9 @@ class EncodedResource:
     of a DiscoveryResponse and a DeltaDiscoveryResponse. Encoded fields may be joined in
     any order, so joining is all that is left to do for a response. They do not tell the
     `ttl`: few clients know of it.
+
+    The first is part of the second, at `body_at`: `resource` has the same number in a
+    Resource as `resources` in a DiscoveryResponse, and both hold an Any.
     """
 
     name: str
@@ -38,9 +46,14 @@ class EncodedResource:
     ttl: timedelta | None
     digest: int
     version: str
-    sotw: bytes
     delta: bytes
+    body_at: "slice[int, int, None]"
     owners: tuple[str, ...] = ()
+
+    @property
+    def sotw(self) -> bytes:
+        """The field of a DiscoveryResponse."""
+        return self.delta[self.body_at]
 
 
 def digest_of(resource: Resource) -> int:
@@ -69,12 +82,27 @@ def version_of(digest: int) -> str:
 
 
 def encode(resource: Resource, digest: int) -> EncodedResource:
-    """Return *resource* as bytes; *digest* is its `digest_of`."""
+    """Return *resource* as bytes; *digest* is its `digest_of`.
+
+    Equal ones are one object, in however many tables they are: nodes that see different
+    things see mostly the same.
+    """
+    key = (resource.type_url, digest, resource.version, resource.owners)
+    encoded = _encoded.get(key)
+    if encoded is None:
+        encoded = _encoded[key] = _encode(resource, digest)
+    return encoded
+
+
+def _encode(resource: Resource, digest: int) -> EncodedResource:
     body = AnyMessage(type_url=resource.type_url, value=resource.body)
     version = resource.version or version_of(digest)
     wrapped = DeltaResource(
         name=resource.name, version=version, resource=body, aliases=resource.aliases
     )
+    delta = DeltaDiscoveryResponse(resources=[wrapped]).SerializeToString()
+    sotw = DiscoveryResponse(resources=[body]).SerializeToString()
+    start = delta.index(sotw)
     return EncodedResource(
         name=resource.name,
         aliases=resource.aliases,
@@ -82,8 +110,8 @@ def encode(resource: Resource, digest: int) -> EncodedResource:
         owners=resource.owners,
         digest=digest,
         version=version,
-        sotw=DiscoveryResponse(resources=[body]).SerializeToString(),
-        delta=DeltaDiscoveryResponse(resources=[wrapped]).SerializeToString(),
+        delta=delta,
+        body_at=slice(start, start + len(sotw)),
     )
 
 

@@ -6,8 +6,9 @@ In: events on streams. Out: structlog lines, and a registry that `/metrics` prin
 from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
+from functools import cache
 from time import perf_counter
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -15,6 +16,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from xds_server.engine import (
+    Cause,
     Connection,
     Delivery,
     Head,
@@ -27,6 +29,12 @@ from xds_server.engine import (
 from xds_server.xds import SHORT_NAMES
 
 _BUCKETS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 15)
+
+_SINGULAR: Final = frozenset({Cause.REQUEST, Cause.REJECTION})
+"""What one client has of its own; the other causes are shared by many."""
+
+M = TypeVar("M", Counter, Histogram)
+M_co = TypeVar("M_co", covariant=True)
 
 logger = structlog.get_logger(__name__)
 
@@ -66,9 +74,14 @@ class Journal(Observer):
         )
 
     def on_response(self, connection: Connection, delivery: Delivery) -> None:
-        """Log a response."""
+        """Log a response.
+
+        One change is many responses: its line is that of the publication, which names
+        the same version, and these are for whoever looks for details.
+        """
         head = delivery.response.head
-        logger.info(
+        write = logger.info if delivery.cause in _SINGULAR else logger.debug
+        write(
             "response",
             node=connection.node.id,
             type=_short(head.type_url),
@@ -79,6 +92,10 @@ class Journal(Observer):
             bytes=len(delivery.response.body),
             cause=delivery.cause,
         )
+
+    def on_converged(self, duration: timedelta) -> None:
+        """Log that all whom a publication concerns have answered it."""
+        logger.info("converged", seconds=round(duration.total_seconds(), 3))
 
     def on_ack(self, connection: Connection, head: Head) -> None:
         """Log an acknowledgement."""
@@ -127,6 +144,17 @@ class _ConfigSize(Collector):
             yield family
 
 
+class _Find(Protocol[M_co]):
+    """Finds the series of a metric that has some labels."""
+
+    def __call__(self, *labels: str) -> M_co: ...
+
+
+def _by_labels(metric: M) -> _Find[M]:
+    """Return what finds the series of *metric*, without the lock of its `labels`."""
+    return cache(metric.labels)
+
+
 class Metrics(Observer):
     """Counts for `/metrics`, in a registry of their own."""
 
@@ -139,20 +167,29 @@ class Metrics(Observer):
             ["mode"],
             registry=self.registry,
         )
-        self._responses = Counter(
-            "xds_server_responses",
-            "Responses sent.",
-            ["type", "mode", "cause"],
-            registry=self.registry,
+        self._responses = _by_labels(
+            Counter(
+                "xds_server_responses",
+                "Responses sent.",
+                ["type", "mode", "cause"],
+                registry=self.registry,
+            )
         )
-        self._bytes = Counter(
-            "xds_server_response_bytes",
-            "Bytes of the responses sent.",
-            ["type"],
-            registry=self.registry,
+        self._bytes = _by_labels(
+            Counter(
+                "xds_server_response_bytes",
+                "Bytes of the responses sent.",
+                ["type"],
+                registry=self.registry,
+            )
         )
-        self._acks = Counter(
-            "xds_server_acks", "Responses accepted.", ["type"], registry=self.registry
+        self._acks = _by_labels(
+            Counter(
+                "xds_server_acks",
+                "Responses accepted.",
+                ["type"],
+                registry=self.registry,
+            )
         )
         self._rejects = Counter(
             "xds_server_rejects",
@@ -160,37 +197,45 @@ class Metrics(Observer):
             ["type", "node"],
             registry=self.registry,
         )
-        self._stale = Counter(
-            "xds_server_stale_requests",
-            "Requests that answered no response of theirs, or an older one.",
-            ["type"],
-            registry=self.registry,
+        self._stale = _by_labels(
+            Counter(
+                "xds_server_stale_requests",
+                "Requests that answered no response of theirs, or an older one.",
+                ["type"],
+                registry=self.registry,
+            )
         )
         self._publications = Counter(
             "xds_server_publications",
             "Batches of changes that changed a resource.",
             registry=self.registry,
         )
-        self._answer_time = Histogram(
-            "xds_server_answer_seconds",
-            "From a response to its acknowledgement.",
-            ["type"],
-            buckets=_BUCKETS,
-            registry=self.registry,
+        self._answer_time = _by_labels(
+            Histogram(
+                "xds_server_answer_seconds",
+                "From a response to its acknowledgement.",
+                ["type"],
+                buckets=_BUCKETS,
+                registry=self.registry,
+            )
         )
-        self._queue_time = Histogram(
-            "xds_server_queue_seconds",
-            "From a published change to the response that tells it.",
-            ["type"],
-            buckets=_BUCKETS,
-            registry=self.registry,
+        self._queue_time = _by_labels(
+            Histogram(
+                "xds_server_queue_seconds",
+                "From a published change to the response that tells it.",
+                ["type"],
+                buckets=_BUCKETS,
+                registry=self.registry,
+            )
         )
-        self._send_time = Histogram(
-            "xds_server_send_seconds",
-            "How long the network took to take a response.",
-            ["type"],
-            buckets=_BUCKETS,
-            registry=self.registry,
+        self._send_time = _by_labels(
+            Histogram(
+                "xds_server_send_seconds",
+                "How long the network took to take a response.",
+                ["type"],
+                buckets=_BUCKETS,
+                registry=self.registry,
+            )
         )
         self._convergence_time = Histogram(
             "xds_server_convergence_seconds",
@@ -230,8 +275,8 @@ class Metrics(Observer):
         """Count a response and start its time."""
         type_url = delivery.response.head.type_url
         name = _short(type_url)
-        self._responses.labels(name, connection.mode, delivery.cause).inc()
-        self._bytes.labels(name).inc(len(delivery.response.body))
+        self._responses(name, connection.mode, delivery.cause).inc()
+        self._bytes(name).inc(len(delivery.response.body))
         if type_url in SHORT_NAMES:
             self._sent_at[connection, type_url] = perf_counter()
 
@@ -241,9 +286,9 @@ class Metrics(Observer):
         """Take the times of a response."""
         del connection
         name = _short(delivery.response.head.type_url)
-        self._send_time.labels(name).observe(times.sent.total_seconds())
+        self._send_time(name).observe(times.sent.total_seconds())
         if times.queued is not None:
-            self._queue_time.labels(name).observe(times.queued.total_seconds())
+            self._queue_time(name).observe(times.queued.total_seconds())
 
     def on_converged(self, duration: timedelta) -> None:
         """Take the time of a change until its last answer."""
@@ -252,10 +297,10 @@ class Metrics(Observer):
     def on_ack(self, connection: Connection, head: Head) -> None:
         """Count an acknowledgement and take its time."""
         name = _short(head.type_url)
-        self._acks.labels(name).inc()
+        self._acks(name).inc()
         sent_at = self._sent_at.pop((connection, head.type_url), None)
         if sent_at is not None:
-            self._answer_time.labels(name).observe(perf_counter() - sent_at)
+            self._answer_time(name).observe(perf_counter() - sent_at)
 
     def on_nack(self, connection: Connection, rejection: Rejection) -> None:
         """Count a rejection."""
@@ -266,4 +311,4 @@ class Metrics(Observer):
     def on_stale(self, connection: Connection, type_url: str) -> None:
         """Count a request whose answer is ignored."""
         del connection
-        self._stale.labels(_short(type_url)).inc()
+        self._stale(_short(type_url)).inc()

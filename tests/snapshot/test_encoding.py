@@ -1,5 +1,8 @@
 """Encoded once: the joined pieces are what protobuf itself would have made."""
 
+from dataclasses import replace
+from weakref import ref
+
 from envoy.service.discovery.v3.discovery_pb2 import (
     DeltaDiscoveryResponse,
     DiscoveryResponse,
@@ -7,7 +10,8 @@ from envoy.service.discovery.v3.discovery_pb2 import (
 from hypothesis import given, strategies as st
 
 from xds_server.snapshot.encoding import digest_of, encode, version_of
-from xds_server.xds import CLUSTER, Resource
+from xds_server.snapshot.table import Table
+from xds_server.xds import CLUSTER, ENDPOINT, Resource
 
 resources = st.builds(
     Resource, type_url=st.just(CLUSTER), name=st.text(), body=st.binary()
@@ -32,6 +36,34 @@ def test_joined_pieces_are_a_response(given_resources: list[Resource]) -> None:
     ] == expected
     assert [r.name for r in in_delta.resources] == [r.name for r in given_resources]
     assert in_sotw.nonce == in_delta.nonce == "1"
+
+
+def test_equal_resources_are_kept_once_however_often_they_are_published() -> None:
+    """Equal in all that is told of them: a new owner is another resource."""
+    one, other = Table(CLUSTER), Table(CLUSTER)
+    web = Resource(type_url=CLUSTER, name="web", body=b"body", owners=("Service web",))
+    for table in (one, other):
+        table.update(applied=[replace(web)])
+    kept = one.get("web")
+    other.update(applied=[replace(web, body=b"else")])
+    other.update(applied=[replace(web, owners=())])
+
+    assert kept is not None
+    assert one.get("web") is kept
+    assert other.get("web") is not kept
+
+
+def test_what_is_published_no_more_is_not_kept() -> None:
+    """The memory of equal resources holds none that no table has."""
+    table = Table(ENDPOINT)
+    web = Resource(type_url=ENDPOINT, name="web", body=b"old")
+    table.update(applied=[web])
+    kept = ref(found) if (found := table.get("web")) else None
+    del found
+    table.update(applied=[replace(web, body=b"new")])
+
+    assert kept is not None
+    assert kept() is None
 
 
 @given(resources, resources)

@@ -224,6 +224,20 @@ def test_a_client_that_never_answers_must_come_back(
         talk.read()
 
 
+def test_a_client_that_has_answered_need_not_come_back(
+    talk: DeltaConversation, world: World
+) -> None:
+    """It is told of one great removal like of any other."""
+    names = tuple(f"n{number}" for number in range(2 * FEWEST_TOMBSTONES))
+    world.publish(*(resource(CLUSTER, name) for name in names))
+    talk.ask(CLUSTER)
+    (first,) = talk.read()
+    talk.answer(CLUSTER, first.nonce)
+    world.publish(deleted=names)
+
+    assert talk.read() == [said(CLUSTER, removed=tuple(sorted(names)))]
+
+
 def test_a_client_that_misses_nothing_does_not_fall_behind(
     talk: DeltaConversation, world: World
 ) -> None:

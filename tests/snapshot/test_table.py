@@ -125,6 +125,18 @@ def test_tombstones_are_bounded() -> None:
     assert [entry.name for entry in table.changed_since(0)] == ["stays"]
 
 
+def test_a_reader_does_not_fall_behind_by_one_great_removal() -> None:
+    """However much it removes, and however little is left: it is the newest news."""
+    names = [f"n{number}" for number in range(2 * FEWEST_TOMBSTONES)]
+    table = table_of(*names)
+    start = table.sequence
+    table.update(deleted=names)
+    table.update(applied=[cluster("a")])
+
+    assert table.remembers(start)
+    assert len(changed(table, start)) == len(names) + 1
+
+
 def test_a_change_is_found_without_a_scan() -> None:
     """Among 20,000 resources the newest change is read from the end of the log."""
     table = table_of(*(f"n{number}" for number in range(20_000)))

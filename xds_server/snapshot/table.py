@@ -29,6 +29,10 @@ from xds_server.xds import FULL_STATE_TYPES, Resource
 FEWEST_TOMBSTONES: Final = 1024
 """So many removed names are always remembered, however few resources there are."""
 
+REMEMBERED_UPDATES: Final = 4
+"""What the newest updates removed is always remembered, however much that is: whoever
+reads them a moment later has not fallen behind."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
@@ -275,10 +279,18 @@ class Table:
         self._digest = (self._digest + difference) % (1 << DIGEST_BITS)
 
     def _forget(self) -> None:
-        """Drop the older half of the tombstones once they outnumber the resources."""
+        """Drop the older half of the tombstones once they outnumber the resources.
+
+        Those of the newest updates stay.
+        """
         if self._tombstones <= max(len(self), FEWEST_TOMBSTONES):
             return
-        tombstones = [entry for entry in self._log.values() if entry.resource is None]
+        newest = self.sequence - REMEMBERED_UPDATES
+        tombstones = [
+            entry
+            for entry in self._log.values()
+            if entry.resource is None and entry.sequence <= newest
+        ]
         for entry in tombstones[: len(tombstones) // 2]:
             del self._log[entry.name]
             self._tombstones -= 1

@@ -5,6 +5,7 @@ import pytest
 from tests.serve.conversation import SotwConversation, resource, said
 from tests.serve.wire import World
 from xds_server.serve.exchange import Verdict
+from xds_server.snapshot.table import FEWEST_TOMBSTONES
 from xds_server.xds import CLUSTER, ENDPOINT, ROUTE
 
 
@@ -51,6 +52,23 @@ def test_rule_5_a_request_with_a_stale_nonce_is_ignored(
     assert verdict is Verdict.STALE
     assert ignored == []
     assert talk.read() == [said(ENDPOINT, "b|1")]
+
+
+@pytest.mark.parametrize("names", [("a",), ()], ids=["named", "wildcard"])
+def test_rule_27_what_is_gone_is_told_however_late(
+    talk: SotwConversation, world: World, names: tuple[str, ...]
+) -> None:
+    """What else came and went while the answer was due does not matter."""
+    talk.ask(CLUSTER, *names)
+    (first,) = talk.read()
+    world.publish(deleted=("a",))
+    for number in range(2 * FEWEST_TOMBSTONES):
+        world.publish(resource(CLUSTER, f"n{number}"))
+        world.publish(deleted=(f"n{number}",))
+    talk.ask(CLUSTER, *names, nonce=first.nonce)
+    left = [] if names else ["b|1"]
+
+    assert talk.read() == [said(CLUSTER, *left)]
 
 
 def test_rule_7_a_nack_is_an_error_detail_not_a_version(talk: SotwConversation) -> None:

@@ -5,6 +5,7 @@ newly asked for. What both variants have in common is in `substream`.
 """
 
 from collections.abc import Callable, Hashable, Iterator, Sequence, Set as AbstractSet
+from dataclasses import replace
 
 from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest
 
@@ -70,6 +71,15 @@ class SotwSubstream(Substream[DiscoveryRequest]):
     @property
     def _is_full_state(self) -> bool:
         return self.table.type_url in FULL_STATE_TYPES
+
+    def _difference(self) -> Difference:
+        """Return what changed; what was sent and is gone, even if that is forgotten."""
+        difference = super()._difference()
+        sent = self.exchange.sent
+        if not self._is_full_state or self.table.remembers(self._sequence) or not sent:
+            return difference
+        gone = {name for name in sent.names if self.table.get(name) is None}
+        return replace(difference, removed=tuple(gone.union(difference.removed)))
 
     def _is_due(self, difference: Difference) -> bool:
         if self._is_full_state or self.exchange.quarantine.is_searching:

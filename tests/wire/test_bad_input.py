@@ -4,6 +4,7 @@ The table in docs/protocol.md says what the answers are.
 """
 
 import gc
+import math
 import tracemalloc
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -78,6 +79,23 @@ async def test_a_node_without_an_id_is_refused(
         grpc.StatusCode.INVALID_ARGUMENT,
         "the first request of a stream must carry a node with an id",
     )
+    assert setting.server.statuses() == ()
+
+
+@over(ALL)
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+async def test_metadata_that_are_no_json_are_refused(
+    setting: Setting, variant: Variant, number: float
+) -> None:
+    """A Struct can hold numbers that JSON, in which metadata are written, has not."""
+    node = Node(id="n")
+    node.metadata.update({"weight": number})
+    client = connect_to(setting, variant, node)
+    await client.subscribe(CLUSTER)
+    code, details = await client.stream(CLUSTER).status()
+
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert details.startswith("the node's metadata cannot be read: ")
     assert setting.server.statuses() == ()
 
 

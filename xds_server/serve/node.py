@@ -11,6 +11,7 @@ from typing import Protocol
 from envoy.config.core.v3.base_pb2 import Node as NodeMessage
 from google.protobuf.json_format import MessageToDict
 
+from xds_server.serve.ending import RequestError
 from xds_server.snapshot.view import View
 
 
@@ -31,17 +32,26 @@ class Node:
 
 
 def node_of(message: NodeMessage) -> Node:
-    """Return the value of *message*."""
+    """Return the value of *message*.
+
+    Raises:
+        RequestError: its metadata are no JSON values: a number is not finite.
+    """
     build = message.user_agent_build_version.version
     agent_version = message.user_agent_version or (
         f"{build.major_number}.{build.minor_number}.{build.patch}"
         if message.HasField("user_agent_build_version")
         else ""
     )
+    try:
+        metadata = MessageToDict(message.metadata)
+    except ValueError as error:
+        text = f"the node's metadata cannot be read: {error}"
+        raise RequestError(text) from None
     return Node(
         id=message.id,
         cluster=message.cluster,
-        metadata=MessageToDict(message.metadata),
+        metadata=metadata,
         region=message.locality.region,
         zone=message.locality.zone,
         user_agent=f"{message.user_agent_name} {agent_version}".strip(),

@@ -30,6 +30,8 @@ def send(exchange: Exchange, *names: str) -> str:
     [
         ("Error adding/updating cluster(s) c4: bad ring", ("c4", "c5"), ("c4",)),
         ("cluster 'shop/web:80' is bad", ("c5",), ("shop/web:80",)),
+        ("Error adding cluster(s) c4: no c5, c5: no ring.", ("c4", "c5"), ("c4", "c5")),
+        ("Error adding cluster(s) c4: EDS cluster without c5", ("c4", "c5"), ("c4",)),
         ("an earlier error of c4.", ("c5",), ("c4",)),
         ("no name at all", ("c5",), ("c5",)),
         ("no name at all", ("c5", "c6"), ()),

@@ -147,12 +147,17 @@ class Exchange:
 
         The message may be about a resource of an earlier response: an answer that Envoy
         held back comes with the nonce of the next response.
+
+        Envoy and gRPC write `NAME: what is wrong with it`. What is wrong with it is
+        said in words that may be names too, of resources that are good.
         """
         sent = frozenset(head.names)
-        words = (word.strip(".:") for word in _BETWEEN_WORDS.split(message))
-        named = {
-            word: None
-            for word in words
-            if word in sent or self._table.get(word) is not None
-        }
-        return tuple(named) if named or len(self._about) > 1 else self._about
+
+        def known(words: Iterable[str]) -> tuple[str, ...]:
+            names = (word.strip(".:") for word in words)
+            found = (n for n in names if n in sent or self._table.get(n) is not None)
+            return tuple(dict.fromkeys(found))
+
+        words = _BETWEEN_WORDS.split(message)
+        named = known(word for word in words if word.endswith(":")) or known(words)
+        return named if named or len(self._about) > 1 else self._about

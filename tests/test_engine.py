@@ -182,8 +182,8 @@ def test_a_change_is_whole_before_anyone_hears_of_it(group: Group) -> None:
     seen: list[list[tuple[str, list[str]]]] = []
 
     class Everything:
-        def covers(self, name: str) -> bool:
-            return bool(name)
+        def covers_any(self, names: frozenset[str]) -> bool:
+            return bool(names)
 
     def listener(publication: object) -> None:
         del publication

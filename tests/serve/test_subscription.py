@@ -78,3 +78,16 @@ def test_a_name_in_both_lists_is_subscribed() -> None:
     before = Subscription.first(ENDPOINT, {"a"})
 
     assert before.changed(subscribe={"a"}, unsubscribe={"a"}).covers("a")
+
+
+@pytest.mark.parametrize("asked", ["a", "*", "xdstp://x/t/web/*", "unknown", ""])
+@pytest.mark.parametrize(
+    "names", [{"a"}, {"a", "b"}, {"xdstp://x/t/web/one"}, {"xdstp://x/t/two"}, {""}]
+)
+def test_one_of_several_names_is_covered_if_one_is(asked: str, names: set[str]) -> None:
+    """Asked at once, for all that a change is about, or one by one."""
+    subscription = sotw(ENDPOINT, {asked})
+
+    assert subscription.covers_any(frozenset(names)) == any(
+        map(subscription.covers, names)
+    )

@@ -7,6 +7,7 @@ xds_protocol, "How the client specifies what resources to return".
 
 from collections.abc import Iterator, Set as AbstractSet
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from xds_server.serve.xdstp import canonical, glob_of, is_glob
@@ -29,6 +30,15 @@ def resolve(names: AbstractSet[str], table: Table) -> AbstractSet[str]:
             globs[glob] = True
             members.add(resource.name)
     return members.union(name for name in names if not globs.get(name))
+
+
+@lru_cache(maxsize=1)
+def _reach(names: frozenset[str]) -> frozenset[str]:
+    """Return *names* and the globs that they are matched by.
+
+    Remembered, for all subscriptions are asked about the same change in a row.
+    """
+    return names.union(filter(None, map(glob_of, names)))
 
 
 def _named(names: AbstractSet[str]) -> frozenset[str]:
@@ -54,6 +64,10 @@ class Subscription:
         if self.is_wildcard or name in self.names:
             return True
         return glob_of(name) in self.names
+
+    def covers_any(self, names: frozenset[str]) -> bool:
+        """Does the client want one of the resources called *names*?"""
+        return self.is_wildcard or not self.names.isdisjoint(_reach(names))
 
     def includes(self, other: "Subscription") -> bool:
         """Is all that *other* names named here too, be it the wildcard?"""

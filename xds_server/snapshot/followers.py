@@ -16,8 +16,11 @@ class Interest(Protocol):
 
     def __hash__(self) -> int: ...
 
-    def covers(self, name: str) -> bool:
-        """Does it matter what becomes of the resource called *name*?"""
+    def covers_any(self, names: frozenset[str]) -> bool:
+        """Does it matter what becomes of one of the resources called *names*?
+
+        It is asked about every change: let it cost no Python for each name.
+        """
         ...
 
 
@@ -40,6 +43,7 @@ class Followers(Generic[L]):
 
     def concerned(self, names: Collection[str]) -> Iterator[L]:
         """Yield who must hear that the resources called *names* changed."""
+        changed = frozenset(names)
         for interest, listeners in self._listeners.items():
-            if any(map(interest.covers, names)):
+            if interest.covers_any(changed):
                 yield from listeners

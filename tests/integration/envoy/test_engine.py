@@ -151,9 +151,12 @@ async def test_what_is_good_in_a_rejected_response_is_in_force(
 ) -> None:
     """Of three resources that come together, the third is rejected, and named.
 
+    So is who owns it, and nobody else.
+
     Traffic goes on; when the third is gone, nothing is held against the client.
     """
     published = trio(bench, type_url)
+    owned = [replace(r, owners=(f"owner of {r.name}",)) for r in published.resources]
 
     async def is_in_force() -> bool:
         try:
@@ -163,9 +166,9 @@ async def test_what_is_good_in_a_rejected_response_is_in_force(
             return False
         return type_url != CLUSTER or {"one", "two"} <= (await bench.policies()).keys()
 
-    def suspects() -> set[str]:
+    def suspects() -> set[tuple[str, tuple[str, ...]]]:
         return {
-            name
+            (name, rejection.owners)
             for client in server.statuses()
             for status in client.types
             for rejection in status.rejections
@@ -173,13 +176,13 @@ async def test_what_is_good_in_a_rejected_response_is_in_force(
         }
 
     async def is_named() -> bool:
-        return suspects() == {BAD}
+        return suspects() == {(BAD, (f"owner of {BAD}",))}
 
     async def is_forgotten() -> bool:
         return not suspects()
 
     async with under_traffic(bench.target):
-        bench.world.publish(*published.needed, *published.resources)
+        bench.world.publish(*published.needed, *owned)
         await until(is_named)
         await until(is_in_force)
         if type_url == ENDPOINT:

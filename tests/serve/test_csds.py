@@ -1,5 +1,7 @@
 """Client Status Discovery over gRPC: what standard tools see of each client."""
 
+import asyncio
+
 import grpc  # type: ignore[import-untyped]  # ships no types
 import pytest
 from envoy.admin.v3.config_dump_shared_pb2 import ClientResourceStatus
@@ -15,6 +17,8 @@ from google.rpc.status_pb2 import Status
 
 from tests.serve.setting import Setting, ask_delta, cluster
 from tests.serve.wire import PATIENCE
+from xds_server.serve import csds
+from xds_server.serve.csds import RESOURCES_AT_ONCE, client_status
 from xds_server.xds import CLUSTER
 
 CSDS = "/envoy.service.status.v3.ClientStatusDiscoveryService/"
@@ -131,3 +135,43 @@ async def test_what_changed_since_it_was_sent_is_not_sent(setting: Setting) -> N
     setting.world.publish(cluster("a", b"2"))
 
     assert by_name(await fetch(setting))["a"].config_status == ConfigStatus.NOT_SENT
+
+
+async def test_others_go_first_while_a_long_answer_is_made(setting: Setting) -> None:
+    """However much there is to tell, no stream waits for all of it."""
+    many = 20 * RESOURCES_AT_ONCE
+    setting.world.publish(*(cluster(f"c{number}") for number in range(many)))
+    await (await ask_delta(setting)).receive()
+    clients = [
+        (each.connection, each.types) for each in setting.server._sessions.values()
+    ]
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as tasks:
+        others = tasks.create_task(take_turns())
+        body = await client_status(ClientStatusRequest(), clients)
+        others.cancel()
+
+    assert (
+        len(ClientStatusResponse.FromString(body).config[0].generic_xds_configs) > many
+    )
+    assert turns >= many / RESOURCES_AT_ONCE
+
+
+async def test_more_than_can_be_told_is_refused(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the words that lead to an answer."""
+    monkeypatch.setattr(csds, "MOST_BYTES", 10)
+    await (await ask_delta(setting)).receive()
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await fetch(setting)
+
+    assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "exclude_resource_contents" in raised.value.details()

@@ -8,10 +8,12 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Final
 
+from envoy.config.core.v3.base_pb2 import Node as NodeMessage
 from envoy.service.discovery.v3.discovery_pb2 import (
     DeltaDiscoveryRequest,
     DiscoveryRequest,
 )
+from google.protobuf.json_format import ParseDict
 from google.rpc.status_pb2 import Status
 
 from tests.serve.setting import NODE
@@ -37,6 +39,18 @@ NAMES: Final = (
 )
 NONCES: Final = ("", "1", "2", "3.1", "ffffffff", "nonsense", "1" * 3000)
 MOST_NAMES: Final = 6
+RICH_NODE: Final = ParseDict(
+    {
+        "id": "sidecar-1",
+        "cluster": "web",
+        "metadata": {"a": 1.5, "b": ["x", None, {"c": True}], "d": {}},
+        "locality": {"region": "eu", "zone": "eu-1"},
+        "user_agent_name": "envoy",
+        "user_agent_build_version": {"version": {"major_number": 1}},
+        "client_features": ["feature"],
+    },
+    NodeMessage(),
+)
 
 
 class Mutator:
@@ -76,6 +90,10 @@ class Mutator:
             error_detail=self._error(),
         )
         return self._mutated(request.SerializeToString())
+
+    def node(self) -> bytes:
+        """Return a Node, perhaps."""
+        return self._mutated(RICH_NODE.SerializeToString())
 
     def _mutated(self, data: bytes) -> bytes:
         for _ in range(self.random.choice((0, 0, 0, 0, 0, 1, 1, 2, 4))):

@@ -16,12 +16,14 @@ from typing import Final, Generic, TypeVar
 import grpc  # type: ignore[import-untyped]  # ships no types
 import grpc.aio  # type: ignore[import-untyped]  # ships no types
 import pytest
+from envoy.config.core.v3.base_pb2 import Node as NodeMessage
 from envoy.service.discovery.v3.discovery_pb2 import (
     DeltaDiscoveryRequest,
     DeltaDiscoveryResponse,
     DiscoveryRequest,
     DiscoveryResponse,
 )
+from google.protobuf.message import DecodeError
 
 from tests.serve.conversation import resource
 from tests.serve.setting import Setting
@@ -32,6 +34,7 @@ from tests.wire.mutation import Mutator
 from tests.wire.variant import ALL, over
 from xds_server.serve.cohort import Cohorts
 from xds_server.serve.ending import LaggingError, RequestError
+from xds_server.serve.node import node_of
 from xds_server.serve.response import KNOWS_TTL, UNWRAPS
 from xds_server.serve.session import decode
 from xds_server.serve.stream import DELTA, SOTW, Stream, Variant
@@ -199,6 +202,19 @@ def ask_once(world: World, cohorts: Cohorts, type_url: str) -> None:
     )
     assert stream.next_response()
     stream.close()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_mutated_nodes_are_read_or_refused(seed: int) -> None:
+    """Who a client says it is comes with its first request, before all else."""
+    mutator, refused = Mutator(seed), 0
+    for _ in range(CASES):
+        try:
+            node_of(NodeMessage.FromString(mutator.node()))
+        except (DecodeError, RequestError):
+            refused += 1
+
+    assert CASES / 100 < refused < CASES / 2, "else little is tested"
 
 
 @over(ALL)

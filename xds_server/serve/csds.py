@@ -5,7 +5,9 @@ ClientStatusResponse: for every client its resources, whether it holds the prese
 version of each, and why it rejected one (envoy/service/status/v3/csds.proto).
 """
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator
+from typing import Final
 
 from envoy.admin.v3.config_dump_shared_pb2 import ClientResourceStatus
 from envoy.config.core.v3.base_pb2 import Node as NodeMessage
@@ -21,35 +23,59 @@ from envoy.type.matcher.v3.string_pb2 import StringMatcher
 from google.protobuf.json_format import ParseDict
 
 from xds_server.serve.client import Connection, FollowedType
-from xds_server.serve.ending import RequestError
+from xds_server.serve.ending import RequestError, TooLargeError
 from xds_server.serve.node import Node
+from xds_server.serve.quarantine import Rejection
+
+MOST_BYTES: Final = 256 * 1024 * 1024
+"""A longer answer is refused; a mesh of some size has gigabytes of it."""
+
+RESOURCES_AT_ONCE: Final = 100
+"""After so many, whoever else has something to do goes first: some milliseconds."""
 
 Client = tuple[Connection, Iterable[FollowedType]]
 """A stream and the types that its client follows."""
 
 
-def client_status(
+async def client_status(
     request: ClientStatusRequest, clients: Iterable[Client]
-) -> ClientStatusResponse:
+) -> bytes:
     """Return the state of those of *clients* that *request* picks: all by default.
+
+    It is an encoded ClientStatusResponse. Each resource is as it is when it is looked
+    at, for the streams go on meanwhile.
 
     Raises:
         RequestError: it picks by what is not known here.
+        TooLargeError: there is more to tell than can be.
     """
     matchers = [_matcher(each) for each in request.node_matchers]
-    response = ClientStatusResponse()
+    pieces: list[bytes] = []
+    size = 0
     for connection, types in clients:
         if matchers and not any(matches(connection.node) for matches in matchers):
             continue
-        config = response.config.add(node=_node_message(connection.node))
-        config.client_scope = f"{connection.mode} {connection.peer}"
+        config = ClientConfig(
+            node=_node_message(connection.node),
+            client_scope=f"{connection.mode} {connection.peer}",
+        )
+        with_contents = not request.exclude_resource_contents
         for followed in types:
-            config.generic_xds_configs.extend(
-                _type_configs(
-                    followed, with_contents=not request.exclude_resource_contents
-                )
+            for number, each in enumerate(
+                _type_configs(followed, with_contents=with_contents)
+            ):
+                if number % RESOURCES_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+                config.generic_xds_configs.append(each)
+        pieces.append(ClientStatusResponse(config=[config]).SerializeToString())
+        size += len(pieces[-1])
+        if size > MOST_BYTES:
+            message = (
+                f"more than {MOST_BYTES} bytes: exclude_resource_contents, "
+                "or pick nodes with node_matchers"
             )
-    return response
+            raise TooLargeError(message)
+    return b"".join(pieces)
 
 
 def _type_configs(
@@ -57,15 +83,16 @@ def _type_configs(
 ) -> Iterator[ClientConfig.GenericXdsConfig]:
     """Yield the state of each resource, and of each name that leads to none."""
     table, subscription = followed.table, followed.subscription
+    rejections = followed.exchange.quarantine.rejections
     found: set[str] = set()
-    for resource in subscription.select(table):
+    for resource in tuple(subscription.select(table)):
         found.update(table.names_of(resource.name))
         config = ClientConfig.GenericXdsConfig(
             type_url=table.type_url,
             name=resource.name,
             version_info=resource.version,
         )
-        _tell_state(config, followed, resource.name)
+        _tell_state(config, followed, rejections.get(resource.name))
         if with_contents:
             (body,) = DiscoveryResponse.FromString(resource.sotw).resources
             config.xds_config.CopyFrom(body)
@@ -79,11 +106,12 @@ def _type_configs(
 
 
 def _tell_state(
-    config: ClientConfig.GenericXdsConfig, followed: FollowedType, name: str
+    config: ClientConfig.GenericXdsConfig,
+    followed: FollowedType,
+    rejection: Rejection | None,
 ) -> None:
-    """Fill in how far the client is with the resource called *name*."""
-    exchange, changed = followed.exchange, followed.table.sequence_of(name)
-    rejection = exchange.quarantine.rejections.get(name)
+    """Fill in how far the client is with the resource of *config*."""
+    exchange, changed = followed.exchange, followed.table.sequence_of(config.name)
     if rejection is not None:
         config.config_status = ConfigStatus.ERROR
         config.client_status = ClientResourceStatus.NACKED

@@ -22,6 +22,12 @@ class RequestError(StreamEndError):
     status: ClassVar[str] = "INVALID_ARGUMENT"
 
 
+class TooLargeError(StreamEndError):
+    """There is more to answer than one message should hold."""
+
+    status: ClassVar[str] = "RESOURCE_EXHAUSTED"
+
+
 class LaggingError(StreamEndError):
     """The client has not answered for so long that removals it missed are forgotten."""
 

@@ -221,16 +221,16 @@ class XdsServer:
         raise StoppingError(message)
 
     async def _answer(
-        self, answer: Callable[[bytes], bytes], message: bytes, call: Call
+        self, answer: Callable[[bytes], Awaitable[bytes]], message: bytes, call: Call
     ) -> bytes:
         """Answer a unary request."""
         try:
             self._check_ready()
-            return answer(message)
+            return await answer(message)
         except StreamEndError as error:
             await call.abort(grpc.StatusCode[error.status], str(error))
 
-    def _fetch(self, type_url: str, message: bytes) -> bytes:
+    async def _fetch(self, type_url: str, message: bytes) -> bytes:
         """Return all that is asked for (the gRPC form of REST-JSON polling)."""
         request = decode(DiscoveryRequest, message)
         node = _identify(request.node)
@@ -240,11 +240,12 @@ class XdsServer:
         finally:
             self._directory.release(node)
 
-    def _tell_status(self, message: bytes) -> bytes:
+    async def _tell_status(self, message: bytes) -> bytes:
         """Return what each client has (CSDS)."""
         request = decode(ClientStatusRequest, message)
-        clients = ((each.connection, each.types) for each in self._sessions.values())
-        return client_status(request, clients).SerializeToString()
+        sessions = tuple(self._sessions.values())
+        clients = ((each.connection, each.types) for each in sessions)
+        return await client_status(request, clients)
 
     async def _tell_statuses(
         self, _: asyncio.TaskGroup, messages: AsyncIterator[bytes], call: Call
@@ -252,7 +253,7 @@ class XdsServer:
         """Run one CSDS stream."""
         with suppress(ClientGoneError):
             async for message in messages:
-                await _write(call, self._tell_status(message))
+                await _write(call, await self._tell_status(message))
 
     async def _serve(
         self,

@@ -220,7 +220,7 @@ class Session(Generic[Request]):
                 self._wake.clear()
                 while (delivery := self._stream.next_response()) is not None:
                     made_at = self._loop.time()
-                    self._announce(delivery, made_at)
+                    self._announce(delivery)
                     await write(delivery.response.body)
                     self._report(delivery, made_at, self._loop.time())
                 if not self._stream.is_behind:
@@ -229,13 +229,16 @@ class Session(Generic[Request]):
                 self._set_alarm()
                 await self._wake.wait()
 
-    def _announce(self, delivery: Delivery, now: float) -> None:
-        timeout = self._answer_timeout.total_seconds()
-        self._deadlines[delivery.response.head.type_url] = now + timeout
+    def _announce(self, delivery: Delivery) -> None:
         for observer in self._observers:
             observer.on_response(self.connection, delivery)
 
     def _report(self, delivery: Delivery, made_at: float, sent_at: float) -> None:
+        """Tell how long it took; from now on the client has time to answer."""
+        type_url = delivery.response.head.type_url
+        if self._stream.substreams[type_url].exchange.is_waiting:
+            timeout = self._answer_timeout.total_seconds()
+            self._deadlines[type_url] = sent_at + timeout
         is_change = delivery.cause is Cause.CHANGE and self._due_since is not None
         queued = timedelta(seconds=made_at - (self._due_since or made_at))
         times = SendTimes(

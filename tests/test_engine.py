@@ -182,6 +182,8 @@ def test_a_change_is_whole_before_anyone_hears_of_it(group: Group) -> None:
     seen: list[list[tuple[str, list[str]]]] = []
 
     class Everything:
+        names: frozenset[str] = frozenset()
+
         def covers_any(self, names: frozenset[str]) -> bool:
             return bool(names)
 

@@ -6,10 +6,9 @@ listeners and routes, differs by audience; an audience has tables while a node o
 connected. gRPC clients name all that they want: their tables have that and no more.
 """
 
-from collections import Counter, OrderedDict
-from collections.abc import Iterator, Mapping
-from functools import partial
-from typing import Final
+from collections import Counter
+from collections.abc import Iterator, Mapping, Set as AbstractSet
+from functools import cache, partial
 
 import structlog
 
@@ -33,7 +32,11 @@ from xds_server.mesh.index import Changes, Index
 from xds_server.mesh.model import Audience, Client, Discovery, Port, Service
 from xds_server.mesh.service import ServiceName
 from xds_server.translate.check import TranslateError
-from xds_server.translate.proxyless import build_unknown_listener, service_of
+from xds_server.translate.proxyless import (
+    build_unknown_listener,
+    keys_of,
+    service_of,
+)
 from xds_server.translate.service import (
     build_entrance,
     build_service,
@@ -43,8 +46,6 @@ from xds_server.xds import PUSH_ORDER, SHORT_NAMES
 
 _SHARED = (CLUSTER, ENDPOINT)
 _OWN = (LISTENER, ROUTE)
-_MOST_STRANGERS: Final = 4096
-"""How many Services that are not there are remembered as asked for, an audience."""
 
 Key = tuple[str, str]
 """The type URL and the name of a resource."""
@@ -92,9 +93,11 @@ class Publisher:
         """Publish what *changes* names; return how many resources really changed."""
         if not changes.services and not changes.deleted:
             return 0
+        names = changes.services | changes.deleted
+        before = {n: self._translated[n] for n in names & self._translated.keys()}
         updates = list(self._update_services(changes))
         for demand in self._demands.values():
-            updates += demand.update(changes)
+            updates += demand.update(names, before)
         if self._reshape(changes):
             for audience, view in self._views.items():
                 if audience.client is Client.ENVOY:
@@ -233,8 +236,6 @@ class _Demand:
     ) -> None:
         self._services = services
         self._audience = audience
-        self._asked: dict[ServiceName, set[Key]] = {}
-        self._strangers: OrderedDict[ServiceName, set[Key]] = OrderedDict()
         self._tables = tuple(
             DemandTable(
                 type_url,
@@ -245,54 +246,47 @@ class _Demand:
         )
         self.view = View(self._tables)
 
-    def update(self, changes: Changes) -> Iterator[Update]:
-        """Yield what brings the resources of changed Services up to date."""
-        applied: list[Resource] = []
-        deleted: list[Key] = []
-        for name in (*changes.deleted, *changes.services):
-            asked = self._asked.pop(name, None) or self._strangers.pop(name, set())
-            resources = self._build(name) if asked else {}
-            for key in asked:
-                self._note(name, key)
-                resource = None if resources is None else self._find(resources, key)
-                if resource is not None:
-                    applied.append(resource)
-                elif resources is not None:
-                    deleted.append(key)
+    def update(
+        self, names: AbstractSet[ServiceName], before: Mapping[ServiceName, Service]
+    ) -> Iterator[Update]:
+        """Yield what brings the resources of the changed Services *names* up to date.
+
+        *before* are those of them that were there, as they were.
+        """
+        build = cache(self._build)
+        owners: dict[Key, ServiceName | None] = {
+            key: None for service in before.values() for key in self._keys(service)
+        }
+        for owner in names & self._services.keys():
+            owners.update(dict.fromkeys(self._keys(self._services[owner]), owner))
         for table in self._tables:
             type_url = table.type_url
-            yield Update(
-                table=table,
-                applied=tuple(each for each in applied if each.type_url == type_url),
-                deleted=tuple(name for type_, name in deleted if type_ == type_url),
-            )
+            changed = frozenset(name for type_, name in owners if type_ == type_url)
+            applied: list[Resource] = []
+            deleted: list[str] = []
+            for name in table.sift(changed):
+                maker = owners[type_url, name]
+                resources = build(maker) if maker else {}
+                if resource := (resources or {}).get((type_url, name)):
+                    applied.append(resource)
+                elif resources is not None:
+                    deleted.append(name)
+            yield Update(table=table, applied=tuple(applied), deleted=tuple(deleted))
 
     def _make(self, type_url: str, name: str) -> Resource | None:
+        key = type_url, name
         owner = service_of(type_url, name, self._audience.namespace)
-        if owner is None:
+        service = self._services.get(owner) if owner else None
+        if owner is None or service is None or key not in self._keys(service):
             return None
-        self._note(owner, (type_url, name))
-        return (self._build(owner) or {}).get((type_url, name))
+        return (self._build(owner) or {}).get(key)
 
-    def _find(self, resources: Mapping[Key, Resource], key: Key) -> Resource | None:
-        """Return what *key* is now; of a target that is gone, that it is unknown."""
-        type_url, name = key
-        unknown = build_unknown_listener(name) if type_url == LISTENER else None
-        return resources.get(key, unknown)
-
-    def _note(self, name: ServiceName, key: Key) -> None:
-        """Remember that *key*, which is about the Service *name*, is asked for."""
-        is_there = name in self._services
-        asked = self._asked if is_there else self._strangers
-        asked.setdefault(name, set()).add(key)
-        if len(self._strangers) > _MOST_STRANGERS:
-            self._strangers.popitem(last=False)
+    def _keys(self, service: Service) -> Iterator[Key]:
+        return keys_of(service, self._audience.namespace)
 
     def _build(self, name: ServiceName) -> Mapping[Key, Resource] | None:
         """Return the resources of a Service, None to leave those that are published."""
-        service = self._services.get(name)
-        if service is None:
-            return {}
+        service = self._services[name]
         try:
             resources = (
                 *build_service(service, Client.GRPC),

@@ -1,8 +1,23 @@
 """A table filled by demand: what nobody asks for is not made."""
 
+from dataclasses import dataclass, field
+
 from xds_server.snapshot.demand import DemandTable
-from xds_server.snapshot.table import Table
+from xds_server.snapshot.table import Publication, Table
 from xds_server.xds import CLUSTER, Resource
+
+
+@dataclass(frozen=True)
+class Interest:
+    names: frozenset[str] = field(default_factory=frozenset)
+    is_wildcard: bool = False
+
+    def covers_any(self, names: frozenset[str]) -> bool:
+        return self.is_wildcard or not self.names.isdisjoint(names)
+
+
+def hear(_: Publication) -> None:
+    """Hear of a change, and do nothing."""
 
 
 def cluster(name: str, body: bytes = b"1") -> Resource:
@@ -81,3 +96,36 @@ def test_what_is_said_of_other_names_is_not_in_the_table() -> None:
 
 def test_a_name_without_an_answer_is_not_there() -> None:
     assert DemandTable(CLUSTER, make).get("stranger") is None
+
+
+def test_what_is_wanted_by_name_is_heard_of_and_all_else_leaves() -> None:
+    table, plain = DemandTable(CLUSTER, make), Table(CLUSTER)
+    table.followers.add(Interest(frozenset({"known-1", "stranger"})), hear)
+    for number in range(3):
+        table.get(f"known-{number}")
+    wanted = table.sift(frozenset({"known-1", "known-2", "stranger", "other"}))
+    plain.update(applied=[cluster("known-0"), cluster("known-1")])
+
+    assert wanted == {"known-1", "stranger"}
+    assert {each.name for each in table} == {"known-0", "known-1"}
+    assert table.version == plain.version
+    assert table.changed_since(0) == []
+
+
+def test_whoever_wants_everything_hears_of_what_is_there() -> None:
+    table = DemandTable(CLUSTER, make)
+    table.followers.add(Interest(is_wildcard=True), hear)
+    table.get("known")
+
+    assert table.sift(frozenset({"known", "known-2"})) == {"known"}
+
+
+def test_what_was_said_of_a_name_is_of_an_older_sequence_once_it_may_be_another() -> (
+    None
+):
+    """Answers are remembered by sequence; one to whoever left must not be used."""
+    table = DemandTable(CLUSTER, make)
+    before = table.sequence
+    table.sift(frozenset({"stranger"}))
+
+    assert table.sequence > before

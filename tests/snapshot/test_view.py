@@ -13,6 +13,8 @@ from xds_server.xds import CLUSTER, ENDPOINT, ROUTE, Resource
 class Everything:
     """An interest in whatever there is."""
 
+    names: frozenset[str] = frozenset()
+
     def covers_any(self, names: frozenset[str]) -> bool:
         del names
         return True

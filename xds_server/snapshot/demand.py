@@ -1,8 +1,9 @@
 """A table that is filled by demand: a resource is made when somebody names it.
 
 In: how to make a resource. Out: a table like any other to those who ask by name. What
-nobody has asked for costs nothing; what somebody has is in the table from then on, and
-whoever publishes keeps it up to date.
+nobody has asked for costs nothing; what somebody has is in the table. Whoever publishes
+asks which names are still wanted when they change, and keeps these up to date; the
+others leave. Who wants what is known by the followers, so nothing is kept of names.
 """
 
 from collections.abc import Callable
@@ -32,7 +33,7 @@ class DemandTable(Table):
         super().__init__(type_url)
         self._make = make
 
-        @lru_cache(maxsize=_REMEMBERED)
+        @lru_cache(maxsize=_REMEMBERED if otherwise else 0)
         def encoded(name: str) -> EncodedResource | None:
             resource = otherwise(name) if otherwise else None
             return None if resource is None else encode(resource, digest_of(resource))
@@ -46,3 +47,15 @@ class DemandTable(Table):
             return found
         made = self._make(name)
         return self._otherwise(name) if made is None else self.admit(made)
+
+    def sift(self, names: frozenset[str]) -> frozenset[str]:
+        """Return those of *names*, about to change, that somebody must hear of.
+
+        They are those that are wanted by name, be they there or not, and those that are
+        there if somebody wants everything. The others leave the table.
+        """
+        named = self.followers.named(names)
+        rest = frozenset(name for name in names - named if Table.get(self, name))
+        is_heard_of = bool(rest) and any(True for _ in self.followers.concerned(rest))
+        self.dismiss(() if is_heard_of else rest)
+        return named | rest if is_heard_of else named

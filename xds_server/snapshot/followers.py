@@ -16,6 +16,11 @@ class Interest(Protocol):
 
     def __hash__(self) -> int: ...
 
+    @property
+    def names(self) -> frozenset[str]:
+        """What is wanted by name."""
+        ...
+
     def covers_any(self, names: frozenset[str]) -> bool:
         """Does it matter what becomes of one of the resources called *names*?
 
@@ -47,3 +52,8 @@ class Followers(Generic[L]):
         for interest, listeners in self._listeners.items():
             if interest.covers_any(changed):
                 yield from listeners
+
+    def named(self, names: frozenset[str]) -> frozenset[str]:
+        """Return those of *names* that somebody wants by name."""
+        interests = self._listeners
+        return frozenset().union(*(names & each.names for each in interests))

@@ -215,6 +215,23 @@ class Table:
         self.version = version_of(self._digest)
         return Table.get(self, resource.name)
 
+    def dismiss(self, names: Iterable[str]) -> None:
+        """Drop *names*, which nobody wants to hear of: nobody is told of it.
+
+        What is remembered of them is undone, but for those that are gone already. The
+        sequence grows all the same: what was said of a name until now is not said to
+        whoever asks for it from now on.
+        """
+        for name in names:
+            old = self._log.get(name)
+            if old is not None and old.resource is not None:
+                self._count(-old.resource.digest)
+                self._rename(name, ())
+                self.expiring.pop(name, None)
+                del self._log[name]
+        self.sequence += 1
+        self.version = version_of(self._digest)
+
     def _apply(self, resource: Resource, sequence: int) -> bool:
         digest = digest_of(resource)
         old = self._log.get(resource.name)

@@ -6,7 +6,7 @@ from hypothesis import given
 from tests.translate.mesh_input import make_service
 from tests.translate.test_name import UPSTREAMS
 from xds_server.mesh.model import Audience, Client, Upstream
-from xds_server.translate.proxyless.target import is_target, service_of
+from xds_server.translate.proxyless.target import is_target, keys_of, service_of
 from xds_server.translate.service import build_entrance, build_service
 from xds_server.xds import CLUSTER, ENDPOINT, LISTENER, ROUTE
 
@@ -25,6 +25,9 @@ def test_each_name_is_about_its_service(upstream: Upstream) -> None:
     assert {
         service_of(each.type_url, each.name, audience.namespace) for each in resources
     } == {owner}
+    keys = set(keys_of(service, audience.namespace))
+    assert keys >= {(each.type_url, each.name) for each in resources}
+    assert {service_of(*key, audience.namespace) for key in keys} == {owner}
 
 
 @pytest.mark.parametrize(

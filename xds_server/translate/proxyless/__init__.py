@@ -12,7 +12,7 @@ from xds_server.translate.proxyless.listener import (
     build_unknown_listener,
 )
 from xds_server.translate.proxyless.route import build_route_configuration
-from xds_server.translate.proxyless.target import service_of
+from xds_server.translate.proxyless.target import keys_of, service_of
 
 __all__ = [
     "build_cluster",
@@ -20,5 +20,6 @@ __all__ = [
     "build_load_assignment",
     "build_route_configuration",
     "build_unknown_listener",
+    "keys_of",
     "service_of",
 ]

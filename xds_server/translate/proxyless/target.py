@@ -1,18 +1,42 @@
-"""Which Service a name is about: the inverse of the names that resources are given.
+"""Which names a Service's resources have, and which Service a name is about.
 
-The name of a resource and the namespace of whoever asks for it in; a Service's
-namespace and name out. gRPC clients name all that they want, so what nobody names need
+A Service, or the name of a resource, and the namespace of whoever asks in; the names,
+or the Service's, out. gRPC clients name all that they want, so what nobody names need
 not be made.
 """
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
-from xds_server.translate.name import CLUSTER_DOMAIN, PROXYLESS_ROUTE, is_label
-from xds_server.xds import LISTENER, ROUTE
+from xds_server.mesh.model import Service
+from xds_server.translate.name import (
+    CLUSTER_DOMAIN,
+    PROXYLESS_ROUTE,
+    cluster_name,
+    domains,
+    is_label,
+    proxyless_route_name,
+)
+from xds_server.xds import CLUSTER, ENDPOINT, LISTENER, ROUTE
 
 _TARGET: Final = re.compile(r"([-a-z0-9.]{1,253})(?::[1-9][0-9]{0,4})?", re.ASCII)
 _SUFFIXES: Final = ((), ("svc",), ("svc", *CLUSTER_DOMAIN.split(".")))
+
+
+def keys_of(service: Service, namespace: str) -> Iterator[tuple[str, str]]:
+    """Yield the type URL and the name of all that *service* can have resources of.
+
+    Of some there are none: only one of its ports is meant by a target without a port.
+    """
+    local = service.namespace == namespace
+    for upstream in service.upstreams:
+        name = cluster_name(upstream)
+        yield CLUSTER, name
+        yield ENDPOINT, name
+        yield ROUTE, proxyless_route_name(upstream)
+        for target in domains(upstream, local=local, default=True):
+            yield LISTENER, target
 
 
 def service_of(type_url: str, name: str, namespace: str) -> tuple[str, str] | None:

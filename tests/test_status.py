@@ -17,7 +17,13 @@ from xds_server.sources.files import load
 from xds_server.status import status_of
 from xds_server.status_table import Condition, Status
 from xds_server.translate.service import build_service
-from xds_server.xds import CLUSTER
+from xds_server.xds import CLUSTER, ROUTE
+
+DUPLICATE = (
+    "Only unique values for domains are permitted. Duplicate entry of domain "
+    "web.shop:80 in route outbound/http/shop"
+)
+"""What Envoy 1.40 says of routes that have a domain twice."""
 
 MESH = """
 apiVersion: v1
@@ -98,6 +104,36 @@ def test_a_rejected_resource_is_traced_to_the_policy_that_made_it(
         reason="Rejected",
         message="sidecar-1 rejects cluster shop/web/80: bad ring",
     )
+
+
+@pytest.mark.parametrize(
+    ("message", "owners"),
+    [
+        (
+            DUPLICATE,
+            ["Service shop/web"],
+        ),
+        (
+            "outbound/http/shop: virtual host 'shop/web/80' is bad",
+            ["Service shop/web"],
+        ),
+        ("outbound/http/shop: web is bad, as cart.shop is", []),
+    ],
+)
+def test_rejected_routes_are_traced_by_the_words_of_the_client(
+    index: Index, message: str, owners: list[str]
+) -> None:
+    """They are made of all Services. A lone word may be any word."""
+    head = Head(type_url=ROUTE, version="2", nonce="1", names=("outbound/http/shop",))
+    rejection = Rejection(head=head, message=message, suspects=head.names)
+    status = told(
+        status_of(
+            index, [client(rejection)], untranslated=(), version="0", is_ready=True
+        )
+    )
+
+    (rejected,) = status.nodes[0].types["cluster"].rejected
+    assert rejected.owners == owners
 
 
 def test_a_policy_that_nobody_rejects_has_no_such_condition(index: Index) -> None:

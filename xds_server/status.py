@@ -4,19 +4,25 @@ In: the index and the connected clients, at one moment. Out: plain mappings whos
 are camelCase, like all that users read and write. Nothing is decided here.
 """
 
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Final
 
 from xds_server.api.problem import Problem, in_order
-from xds_server.engine import ClientStatus, TypeStatus
+from xds_server.engine import ClientStatus, Rejection, TypeStatus
 from xds_server.mesh.audience import client_of
 from xds_server.mesh.index import Index
 from xds_server.mesh.model import Client
 from xds_server.mesh.proxyless import tell
+from xds_server.mesh.service import ServiceName
 from xds_server.mesh.status import PolicyStatus
-from xds_server.xds import SHORT_NAMES
+from xds_server.translate.proxyless import service_of
+from xds_server.xds import CLUSTER, LISTENER, SHORT_NAMES
 
 Json = Mapping[str, object]
+
+_BETWEEN_WORDS: Final = re.compile(r"[\s'\"`,;()\[\]{}]+")
 
 
 def status_of(
@@ -43,7 +49,7 @@ def status_of(
             "ready": is_ready,
             "services": len(index.services),
         },
-        "nodes": [_node(client) for client in clients],
+        "nodes": [_node(client, index.services) for client in clients],
         "policies": [
             _policy(status, rejections.get(str(status.key), ())) for status in statuses
         ],
@@ -57,7 +63,7 @@ def _is_grpc(client: ClientStatus) -> bool:
     return client_of(client.connection.node.user_agent) is Client.GRPC
 
 
-def _node(client: ClientStatus) -> Json:
+def _node(client: ClientStatus, services: Collection[ServiceName]) -> Json:
     connection = client.connection
     return {
         "id": connection.node.id,
@@ -67,13 +73,13 @@ def _node(client: ClientStatus) -> Json:
         "peer": connection.peer,
         "connectedAt": connection.connected_at.isoformat(),
         "types": {
-            SHORT_NAMES.get(each.type_url, each.type_url): _type(each)
+            SHORT_NAMES.get(each.type_url, each.type_url): _type(each, services)
             for each in client.types
         },
     }
 
 
-def _type(status: TypeStatus) -> Json:
+def _type(status: TypeStatus, services: Collection[ServiceName]) -> Json:
     return {
         "state": _state(status),
         "sentVersion": status.sent.version if status.sent else None,
@@ -83,12 +89,28 @@ def _type(status: TypeStatus) -> Json:
                 "version": rejection.head.version,
                 "nonce": rejection.head.nonce,
                 "resources": list(rejection.suspects),
-                "owners": list(rejection.owners),
+                "owners": list(rejection.owners)
+                or list(dict.fromkeys(_named(rejection, services))),
                 "message": rejection.message,
             }
             for rejection in status.rejections
         ],
     }
+
+
+def _named(rejection: Rejection, services: Collection[ServiceName]) -> Iterator[str]:
+    """Yield the Services that the client's words name, by a domain or a virtual host.
+
+    The routes of an Envoy are made of all Services: to name each would name none.
+    """
+    for word in _BETWEEN_WORDS.split(rejection.message):
+        name = word.strip(".:")
+        # A virtual host is called like its cluster, its domains are targets. A lone
+        # word is about no Service: these are of a namespace, and none is called "".
+        for type_url in (CLUSTER, LISTENER):
+            owner = service_of(type_url, name, namespace="")
+            if owner and owner in services and name not in rejection.suspects:
+                yield "Service " + "/".join(owner)
 
 
 def _state(status: TypeStatus) -> str:

@@ -80,6 +80,15 @@ def test_requests_pass_unchanged() -> None:
     assert [each.upgrade_type for each in manager.upgrade_configs] == ["websocket"]
 
 
+def test_the_http_listener_is_traced_to_what_the_node_says_of_itself() -> None:
+    (listener,) = build_listeners(GATEWAY, [])
+
+    assert listener.owners == (
+        "node metadata listen_address ::",
+        "node metadata listen_port 8080",
+    )
+
+
 def test_a_tcp_port_has_a_listener_where_it_asks_for_one() -> None:
     listeners = decode(GATEWAY, tcp("cache", 7000), tcp("queue", None))
     proxy = tcp_proxy_pb2.TcpProxy()

@@ -96,7 +96,15 @@ def _build_http_listener(audience: Audience) -> Resource:
             typed_config=Any.pack(manager),
         ),
     )
-    return Resource(type_url=LISTENER, name=HTTP_LISTENER, body=bytes(listener))
+    return Resource(
+        type_url=LISTENER,
+        name=HTTP_LISTENER,
+        body=bytes(listener),
+        owners=(
+            f"node metadata listen_address {audience.listen_address}",
+            f"node metadata listen_port {audience.listen_port}",
+        ),
+    )
 
 
 def _build_http_connection_manager(routes: str) -> HttpConnectionManager:

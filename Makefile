@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test check unit bench format lock clean
+.PHONY: setup demo test check unit kubernetes bench format lock clean
 
 setup: $(READY)
 
@@ -36,6 +36,10 @@ check: setup
 # What is quick: tests/wire and tests/integration are run by `test`.
 unit: setup
 	$(BIN)/python -m pytest -q -n 2 -m 'not envoy and not thorough' --ignore tests/integration --ignore tests/wire $(PYTEST_ARGS)
+
+# The API server, controllers and etcd that tests/integration/kubernetes meets.
+kubernetes: setup
+	$(BIN)/python -m tools.kubernetes.build
 
 bench: setup
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)

@@ -1,0 +1,13 @@
+// The Kubernetes controllers, EndpointSlice's among them, as Kubernetes' own main starts them.
+package main
+
+import (
+	"os"
+
+	"k8s.io/component-base/cli"
+	"k8s.io/kubernetes/cmd/kube-controller-manager/app"
+)
+
+func main() {
+	os.Exit(cli.Run(app.NewControllerManagerCommand()))
+}

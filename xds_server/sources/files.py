@@ -1,6 +1,6 @@
 """Documents from files and directories: read once, or watched.
 
-Paths in; batches of events out. What the files say together is in `file_set`, which
+Paths in; batches of events out. What the files say together is in `document_set`, which
 files there are in `scan`, the wait for changes in `watch`; here bytes are read.
 """
 
@@ -8,14 +8,21 @@ import asyncio
 import hashlib
 import os
 import threading
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from dataclasses import dataclass
 from typing import Final
 
 from xds_server.api.decode import MAX_DOCUMENT_BYTES, decode
 from xds_server.api.document import Decoded
 from xds_server.mesh.event import Event, Listed
-from xds_server.sources.file_set import FileSet
+from xds_server.sources.document_set import DocumentSet
 from xds_server.sources.listing import (
     Found,
     Listing,
@@ -42,7 +49,7 @@ class Loaded:
 def read_once(paths: Iterable[str | os.PathLike[str]]) -> Loaded:
     """Read *paths*, and do not watch them."""
     reader = _Reader(paths)
-    events = (*reader.refresh(), Listed(source=NAME))
+    events = (*DocumentSet().update(reader.refresh()), Listed(source=NAME))
     return Loaded(events=events, files=len(reader.listing.files))
 
 
@@ -56,9 +63,17 @@ class FilesSource:
 
     name: Final = NAME
 
-    def __init__(self, paths: Iterable[str | os.PathLike[str]]) -> None:
-        """Take files and directories; those not there yet are waited for."""
+    def __init__(
+        self,
+        paths: Iterable[str | os.PathLike[str]],
+        documents: DocumentSet | None = None,
+    ) -> None:
+        """Take files and directories; those not there yet are waited for.
+
+        *documents* is shared with other sources, so that one speaks for each object.
+        """
         self._reader = _Reader(paths)
+        self._documents = documents or DocumentSet()
 
     async def batches(self) -> AsyncIterator[tuple[Event, ...]]:
         """Yield all there is, with `Listed`, and then what changes; never ends.
@@ -72,9 +87,10 @@ class FilesSource:
         news: tuple[Event, ...] = (Listed(source=NAME),)
         try:
             while True:
-                events = await asyncio.to_thread(
+                changes = await asyncio.to_thread(
                     self._reader.refresh, touched, lambda: not stop.is_set()
                 )
+                events = self._documents.update(changes)
                 if events or news:
                     yield (*events, *news)
                     news = ()
@@ -108,7 +124,6 @@ class _Reader:
 
     def __init__(self, paths: Iterable[str | os.PathLike[str]]) -> None:
         self._paths = tuple(os.fspath(path) for path in paths)
-        self._file_set = FileSet()
         self._readings: dict[str, _Reading] = {}
         self.listing = Listing()
 
@@ -116,8 +131,8 @@ class _Reader:
         self,
         touched: Collection[str] = (),
         is_wanted: Callable[[], bool] = lambda: True,
-    ) -> tuple[Event, ...]:
-        """Read what changed, and return what follows from it.
+    ) -> Mapping[str, Decoded | None]:
+        """Read what changed, and return what it says now; None for what is gone.
 
         Where only files that are known were *touched*, nothing else is looked at. They
         are read whatever their signature, for two changes can fall into one tick of the
@@ -140,7 +155,7 @@ class _Reader:
                 content = _read(path)
                 if self._note(path, _Reading(found, _digest(content))):
                     changes[path] = _decode(path, content, is_wanted)
-        return self._file_set.update(changes) if is_wanted() else ()
+        return changes if is_wanted() else {}
 
     def _departed(self) -> Iterator[str]:
         """Yield the paths that are there no more, as far as can be seen."""

@@ -9,7 +9,7 @@ from xds_server.api.document import Decoded, Document
 from xds_server.api.kubernetes import Metadata, Pod
 from xds_server.api.problem import FieldPath, ObjectKey, Place, Problem
 from xds_server.mesh.event import Applied, Deleted, Event, Listed, Reported
-from xds_server.sources.file_set import FileSet
+from xds_server.sources.document_set import DocumentSet
 
 BROKEN = Decoded(
     problems=(Problem(place=Place("?"), message="broken"),), is_complete=False
@@ -68,7 +68,7 @@ def summary(events: Sequence[Event]) -> list[str]:
 
 
 def test_a_file_applies_its_documents() -> None:
-    files = FileSet()
+    files = DocumentSet()
 
     events = files.update({"a": saying(pod("x", "a"), pod("y", "a"))})
 
@@ -76,7 +76,7 @@ def test_a_file_applies_its_documents() -> None:
 
 
 def test_what_is_no_longer_in_a_file_is_deleted() -> None:
-    files = FileSet()
+    files = DocumentSet()
     files.update({"a": saying(pod("x", "a"), pod("y", "a"))})
 
     events = files.update({"a": saying(pod("y", "a", 2))})
@@ -85,7 +85,7 @@ def test_what_is_no_longer_in_a_file_is_deleted() -> None:
 
 
 def test_a_deleted_file_deletes_its_objects_and_its_problems() -> None:
-    files = FileSet()
+    files = DocumentSet()
     files.update({"a": saying(pod("x", "a"), rejected=["y"])})
 
     events = files.update({"a": None})
@@ -94,7 +94,7 @@ def test_a_deleted_file_deletes_its_objects_and_its_problems() -> None:
 
 
 def test_a_broken_file_keeps_all_that_it_said() -> None:
-    files = FileSet()
+    files = DocumentSet()
     files.update({"a": saying(pod("x", "a"))})
 
     events = files.update({"a": BROKEN})
@@ -107,7 +107,7 @@ def test_a_broken_file_keeps_all_that_it_said() -> None:
 
 
 def test_a_mended_file_says_anew_what_it_says_and_takes_back_the_rest() -> None:
-    files = FileSet()
+    files = DocumentSet()
     files.update({"a": saying(pod("x", "a"), pod("y", "a"))})
     files.update({"a": BROKEN})
 
@@ -117,7 +117,7 @@ def test_a_mended_file_says_anew_what_it_says_and_takes_back_the_rest() -> None:
 
 
 def test_a_rejected_document_keeps_its_last_good_version_alone() -> None:
-    files = FileSet()
+    files = DocumentSet()
     files.update({"a": saying(pod("x", "a"), pod("y", "a"))})
 
     events = files.update({"a": saying(pod("y", "a", 2), rejected=["x"])})
@@ -126,7 +126,7 @@ def test_a_rejected_document_keeps_its_last_good_version_alone() -> None:
 
 
 def test_what_could_not_be_made_out_may_be_any_that_is_named_no_more() -> None:
-    files = FileSet()
+    files = DocumentSet()
     files.update({"a": saying(pod("x", "a"), pod("y", "a"))})
 
     events = files.update({"a": replace(saying(pod("y", "a", 2)), is_complete=False)})
@@ -138,11 +138,13 @@ def test_what_could_not_be_made_out_may_be_any_that_is_named_no_more() -> None:
 
 
 def test_a_document_that_was_never_good_is_only_reported() -> None:
-    assert summary(FileSet().update({"a": saying(rejected=["x"])})) == ["report a 1"]
+    assert summary(DocumentSet().update({"a": saying(rejected=["x"])})) == [
+        "report a 1"
+    ]
 
 
 def test_an_object_that_moves_to_another_file_is_not_deleted_in_between() -> None:
-    files = FileSet()
+    files = DocumentSet()
     files.update({"a": saying(pod("x", "a"))})
 
     events = files.update({"a": saying(), "b": saying(pod("x", "b"))})
@@ -151,7 +153,7 @@ def test_an_object_that_moves_to_another_file_is_not_deleted_in_between() -> Non
 
 
 def test_of_two_files_the_first_by_path_speaks_and_the_other_is_told() -> None:
-    files = FileSet()
+    files = DocumentSet()
     files.update({"b": saying(pod("x", "b"))})
 
     events = files.update({"a": saying(pod("x", "a", 2, line=7))})
@@ -167,7 +169,7 @@ def test_of_two_files_the_first_by_path_speaks_and_the_other_is_told() -> None:
 
 
 def test_the_other_speaks_once_the_first_is_gone() -> None:
-    files = FileSet()
+    files = DocumentSet()
     files.update({"a": saying(pod("x", "a")), "b": saying(pod("x", "b", 2))})
 
     events = files.update({"a": None})
@@ -176,7 +178,7 @@ def test_the_other_speaks_once_the_first_is_gone() -> None:
 
 
 def test_a_document_that_only_moves_in_its_file_is_applied_with_its_new_place() -> None:
-    files = FileSet()
+    files = DocumentSet()
     files.update({"a": saying(pod("x", "a", line=1))})
 
     (event,) = files.update({"a": saying(pod("x", "a", line=9))})
@@ -247,7 +249,7 @@ class Model:
 @settings(max_examples=500)
 @given(st.lists(st.lists(EDITS, max_size=3, unique_by=lambda e: e.path), max_size=12))
 def test_any_edits_mean_what_the_model_says(batches: list[list[Edit]]) -> None:
-    files, model = FileSet(), Model()
+    files, model = DocumentSet(), Model()
     in_force: dict[str, tuple[str, int]] = {}
     reports: dict[str, Reported] = {}
     for batch in batches:

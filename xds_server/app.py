@@ -10,7 +10,7 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from importlib.metadata import version
@@ -28,7 +28,9 @@ from xds_server.observe import Journal, Metrics
 from xds_server.publish import Publisher
 from xds_server.serve.admin import AdminEndpoint
 from xds_server.settings import ServeSettings
+from xds_server.sources.document_set import DocumentSet
 from xds_server.sources.files import FilesSource
+from xds_server.sources.source import Source, SourceError
 from xds_server.status import Json, status_of
 
 logger = structlog.get_logger(__name__)
@@ -49,8 +51,8 @@ class ControlPlane:
 
     def __init__(self, paths: Iterable[Path], settings: ServeSettings) -> None:
         self._settings = settings
-        self._source = FilesSource(paths)
-        self._index = Index(sources=[self._source.name])
+        self._sources = tuple(_sources(tuple(paths), settings))
+        self._index = Index(sources=[source.name for source in self._sources])
         self._snapshot = Snapshot()
         self._publisher = Publisher(self._index, self._snapshot)
         self._changed: set[ServiceName] = set()
@@ -89,19 +91,17 @@ class ControlPlane:
                 raise StartError(_why(error, settings)) from error
             logger.info("listening", xds_address=xds, admin_address=admin)
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
-            for task in (
-                tasks.create_task(self._follow(), name="follow files"),
-                tasks.create_task(self._publish(), name="publish"),
-            ):
-                stack.callback(task.cancel)
+            coroutines = [self._publish(), *map(self._follow, self._sources)]
+            for coroutine in coroutines:
+                stack.callback(tasks.create_task(coroutine).cancel)
             yield
 
-    async def _follow(self) -> None:
-        """Take in what the source says, for ever."""
+    async def _follow(self, source: Source) -> None:
+        """Take in what *source* says, for ever."""
         # The first batch is the whole mesh, and stays: searching it for cycles again
         # and again while it grows takes a fifth of a start with 100,000 endpoints.
         gc.disable()
-        async for events in self._source.batches():
+        async for events in source.batches():
             changes = self._index.apply(events)
             _log_problems(changes)
             self._changed |= changes.services | changes.deleted
@@ -157,19 +157,42 @@ def _why(error: OSError, settings: ServeSettings) -> str:
     return f"{text}\n  hint: {flag} takes another"
 
 
+def _sources(paths: Sequence[Path], settings: ServeSettings) -> Iterator[Source]:
+    """Yield where documents come from."""
+    documents = DocumentSet()
+    if paths:
+        yield FilesSource(paths, documents)
+    if settings.kubernetes:
+        # Takes a quarter of a second.
+        from xds_server.sources.kube_api import KubeApi  # noqa: PLC0415
+        from xds_server.sources.kubernetes import (  # noqa: PLC0415
+            KubernetesSource,
+            collections,
+        )
+
+        yield KubernetesSource(
+            KubeApi(settings.kubeconfig_path),
+            collections(settings.namespace, settings.selector),
+            documents,
+        )
+
+
 async def serve(paths: Iterable[Path], settings: ServeSettings) -> None:
-    """Serve the documents in *paths* until SIGTERM or SIGINT.
+    """Serve the documents in *paths*, and of a cluster, until SIGTERM or SIGINT.
 
     Raises:
-        StartError: an address cannot be listened on.
+        StartError: an address cannot be listened on, or a source cannot begin.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with ControlPlane(paths, settings).running():
-        await stop.wait()
-        logger.info("stopping", within=settings.stop_timeout.total_seconds())
+    try:
+        async with ControlPlane(paths, settings).running():
+            await stop.wait()
+            logger.info("stopping", within=settings.stop_timeout.total_seconds())
+    except* SourceError as group:
+        raise StartError(str(group.exceptions[0])) from group
     logger.info("stopped")
 
 

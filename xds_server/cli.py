@@ -94,6 +94,16 @@ Paths = Annotated[
 ]
 
 
+OptionalPaths = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="[PATH]...",
+        help="Files and directories of policies and Kubernetes manifests.",
+        show_default=False,
+    ),
+]
+
+
 @cli.callback()
 def root(
     *,
@@ -109,23 +119,33 @@ def root(
 
 @cli.command()
 def serve(
-    paths: Paths,
+    paths: OptionalPaths = None,
     *,
     xds_address: Annotated[str | None, flag(ServeSettings, "xds_address")] = None,
     admin_address: Annotated[str | None, flag(ServeSettings, "admin_address")] = None,
     log_format: Annotated[LogFormat | None, flag(ServeSettings, "log_format")] = None,
     log_level: Annotated[LogLevel | None, flag(ServeSettings, "log_level")] = None,
     stop_timeout: Annotated[str | None, flag(ServeSettings, "stop_timeout")] = None,
+    kubernetes: Annotated[
+        bool | None, flag(ServeSettings, "kubernetes", "--kubernetes")
+    ] = None,
+    kubeconfig: Annotated[Path | None, flag(ServeSettings, "kubeconfig")] = None,
+    namespace: Annotated[list[str] | None, flag(ServeSettings, "namespace")] = None,
+    selector: Annotated[str | None, flag(ServeSettings, "selector")] = None,
 ) -> None:
-    """Serve policies to Envoys, and follow every change on disk."""
+    """Serve policies to Envoys, and follow every change on disk and in a cluster."""
     settings = _settings(ServeSettings, locals())
+    try:
+        settings.require_use(paths or [])
+    except ValueError as error:
+        _fail(error, EXIT_USAGE)
 
     from xds_server import app
     from xds_server.log import configure_logging
 
     configure_logging(settings.log_format, settings.log_level)
     try:
-        asyncio.run(app.serve(paths, settings))
+        asyncio.run(app.serve(paths or [], settings))
     except app.StartError as error:
         _fail(error)
 

@@ -6,6 +6,8 @@ stands between. A flag beats the environment, which beats the default.
 """
 
 import ipaddress
+import os
+from collections.abc import Collection
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -114,6 +116,48 @@ class ServeSettings(BaseSettings):
         le=timedelta(minutes=5),
         description="How long a stop may take.",
     )
+    kubernetes: bool = Field(
+        False,  # noqa: FBT003 - a default
+        description="Serve what a Kubernetes API server has, besides any files.",
+    )
+    kubeconfig: Path | None = Field(
+        None,
+        description="Where the API server is and who asks it; unless given, the "
+        "Pod's own account, or else KUBECONFIG, or else ~/.kube/config.",
+    )
+    namespace: Annotated[tuple[DnsLabel, ...], NoDecode, BeforeValidator(_parts)] = (
+        Field(
+            (),
+            description="Only what is in this namespace; may be repeated, in the "
+            "variable with commas between.",
+        )
+    )
+    selector: str = Field(
+        "", description="Only Services whose labels this selects, as kubectl -l does."
+    )
+
+    @property
+    def kubeconfig_path(self) -> Path | None:
+        """The kubeconfig to use; None for the account of the Pod we run in."""
+        if self.kubeconfig is not None or "KUBERNETES_SERVICE_HOST" in os.environ:
+            return self.kubeconfig
+        return Path(os.environ.get("KUBECONFIG") or "~/.kube/config").expanduser()
+
+    def require_use(self, paths: Collection[Path]) -> None:
+        """Do nothing if there is something to serve, and every setting has a use.
+
+        Raises:
+            ValueError: it is not so.
+        """
+        useless = sorted(
+            {"kubeconfig", "namespace", "selector"} & self.model_fields_set
+        )
+        if not self.kubernetes and useless:
+            message = f"{', '.join(useless)}: only with --kubernetes"
+            raise ValueError(message)
+        if not self.kubernetes and not paths:
+            message = "nothing to serve: name files or directories, or --kubernetes"
+            raise ValueError(message)
 
 
 class ReportFormat(StrEnum):

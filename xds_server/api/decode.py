@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+import msgspec
+
 from xds_server.api import json_syntax, yaml_syntax
 from xds_server.api.document import Body, Decoded, Document
 from xds_server.api.kind import judge
-from xds_server.api.manifest import Manifest, UnreadableError
-from xds_server.api.passage import Passage
+from xds_server.api.manifest import Manifest, TypeMeta, UnreadableError
+from xds_server.api.passage import Locator, Origin
 from xds_server.api.problem import (
     Fault,
     ObjectKey,
@@ -48,6 +50,18 @@ def decode(
     except UnreadableError as error:
         return _unreadable(error.problem)
     return reading.result() or _unreadable(_empty(source))
+
+
+def decode_object(data: bytes, *, source: str, type_meta: TypeMeta) -> Decoded:
+    """Read one object, in JSON as an API server writes it.
+
+    It is of *type_meta* where it does not say itself, as in a list. Places name
+    `source` alone: there are no lines that anybody has seen.
+    """
+    reading = _Reading()
+    value = msgspec.json.decode(data)
+    reading.add(Manifest(passage=Origin(source), value=value, inherited=type_meta))
+    return reading.result() or Decoded()
 
 
 def too_large(size: int, *, source: str) -> Problem:
@@ -85,7 +99,7 @@ class _Reading:
         elif verdict.key is not None and verdict.body is not None:
             self._keep(verdict.key, verdict.body, found.passage)
 
-    def _keep(self, key: ObjectKey, body: Body, passage: Passage) -> None:
+    def _keep(self, key: ObjectKey, body: Body, passage: Locator) -> None:
         first = self._documents.get(key)
         if first is not None:
             message = f"{key} is already defined at {first.locate(())}"
@@ -139,7 +153,7 @@ def _text(data: bytes, source: str) -> str:
         raise UnreadableError(problem) from error
 
 
-def _located(fault: Fault, passage: Passage, key: ObjectKey | None) -> Problem:
+def _located(fault: Fault, passage: Locator, key: ObjectKey | None) -> Problem:
     return Problem(
         place=passage.locate(fault.path, at_key=fault.at_key),
         path=field_path(fault.path),

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from xds_server.api.passage import Passage
+from xds_server.api.passage import Locator, Passage
 from xds_server.api.problem import FieldPath, Problem, Severity
 
 Value = None | bool | int | float | str | list["Value"] | dict[str, "Value"]
@@ -72,7 +72,7 @@ class Manifest:
     the writing itself, such as a key given twice.
     """
 
-    passage: Passage
+    passage: Locator
     value: Value
     inherited: TypeMeta = UNSAID
     problems: tuple[Problem, ...] = ()

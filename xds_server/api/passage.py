@@ -6,7 +6,7 @@ text itself: it is parsed anew, event by event, until the field is met.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import cast
+from typing import Protocol, cast
 
 import yaml
 from yaml import (
@@ -25,6 +25,26 @@ from xds_server.api.problem import FieldPath, Place
 _STARTS = (MappingStartEvent, SequenceStartEvent)
 _ENDS = (MappingEndEvent, SequenceEndEvent)
 _PREAMBLE = 2  # start of stream, start of document
+
+
+class Locator(Protocol):
+    """Knows where an object stands."""
+
+    def locate(self, path: FieldPath, *, at_key: bool = False) -> Place:
+        """Find the value at a path, or its key."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an object stands that has no text of its own: at *source*, all of it."""
+
+    source: str
+
+    def locate(self, path: FieldPath, *, at_key: bool = False) -> Place:
+        """Return the source, whatever the path: that is said beside the place."""
+        del path, at_key
+        return Place(self.source)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -137,7 +137,7 @@ class DocumentSet:
 
 
 def _merge(before: _Saying, decoded: Decoded) -> _Saying:
-    """Return what an origin says now: what is good, and the last good of what is not."""
+    """Return the good of what an origin says, and the last good of what is not."""
     good = {d.key: d for d in reversed(decoded.documents)}
     rejected = decoded.rejected
     if not decoded.is_complete:  # any that is named no more may be the unnamed one

@@ -1,0 +1,176 @@
+"""The calls to one Kubernetes API server: bytes by path, and watches line by line.
+
+In: a kubeconfig, or the account of the Pod we run in. Out: JSON as the server sent it,
+or one error that says what happened. The `kubernetes` package carries the calls
+(addresses, TLS, tokens); its models are passed by, since they take ten times as long to
+read.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+import msgspec
+from kubernetes.aio import config
+from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.client.rest import RESTResponse
+from kubernetes.aio.config.config_exception import ConfigException
+
+from xds_server.sources.source import SourceError
+
+Query = Mapping[str, str]
+
+_CONNECT_SECONDS: Final = 10
+_READ_SECONDS: Final = 60
+_OK: Final = range(200, 300)
+_UNAUTHORIZED: Final = 401
+
+
+class KubeConfigError(SourceError):
+    """There is no usable kubeconfig; the message says why."""
+
+
+class KubeError(Exception):
+    """A call failed. `status` is that of HTTP, 0 where there was no answer."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class _Status(msgspec.Struct, frozen=True):
+    """What an API server says when it refuses (meta/v1 Status)."""
+
+    message: str = ""
+    code: int = 0
+
+
+class KubeApi:
+    """One API server, called as whoever *kubeconfig* says; a Pod's account without."""
+
+    def __init__(self, kubeconfig: Path | None = None) -> None:
+        self._kubeconfig = kubeconfig
+        self._client: ApiClient | None = None
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[None]:
+        """Allow calls inside the block; connections are opened by the calls.
+
+        Raises:
+            KubeConfigError: the configuration cannot be read.
+        """
+        await self._configure()
+        try:
+            yield
+        finally:
+            await self._forget()
+
+    async def get(self, path: str, query: Query) -> bytes:
+        """Return what is at *path*.
+
+        Raises:
+            KubeError: it could not be had.
+        """
+        limits = aiohttp.ClientTimeout(
+            total=_READ_SECONDS, sock_connect=_CONNECT_SECONDS
+        )
+        async with self._answer(path, query, limits) as response:
+            return await response.read()
+
+    async def watch(
+        self, path: str, query: Query, *, silence: timedelta
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield the lines of a watch at *path* until the server ends it.
+
+        The first line is empty: the watch has begun. A server that says nothing for
+        *silence* is taken for gone.
+
+        Raises:
+            KubeError: it could not begin, or broke.
+        """
+        limits = aiohttp.ClientTimeout(
+            total=None, sock_connect=_CONNECT_SECONDS, sock_read=silence.total_seconds()
+        )
+        async with self._answer(path, query, limits) as response:
+            rest = b""
+            yield rest
+            async for chunk in response.content.iter_any():
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    yield line
+
+    @asynccontextmanager
+    async def _answer(
+        self, path: str, query: Query, limits: aiohttp.ClientTimeout
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Yield an answer that is good, and turn what goes wrong into a KubeError."""
+        try:
+            answer = await self._send(path, query, limits)
+            response: aiohttp.ClientResponse = answer.response
+            async with response:
+                if response.status not in _OK:
+                    await self._refuse(response)
+                yield response
+        except TimeoutError as error:
+            message = "no answer in time"
+            raise KubeError(message) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise KubeError(str(error) or type(error).__name__) from error
+
+    async def _send(
+        self, path: str, query: Query, limits: aiohttp.ClientTimeout
+    ) -> RESTResponse:
+        client = self._client or await self._configure()
+        request = await client.param_serialize(
+            "GET",
+            path,
+            query_params=list(query.items()),
+            header_params={"Accept": "application/json"},
+            auth_settings=["BearerToken"],
+        )
+        return await client.call_api(*request, _request_timeout=limits)
+
+    async def _refuse(self, response: aiohttp.ClientResponse) -> None:
+        if response.status == _UNAUTHORIZED:
+            await self._forget()  # the next call reads the configuration anew
+        raise refusal(await response.read(), response.status)
+
+    async def _configure(self) -> ApiClient:
+        """Read the configuration, with the newest token."""
+        configuration = Configuration()
+        try:
+            if self._kubeconfig is None:
+                config.load_incluster_config(  # type: ignore[no-untyped-call]  # has no types
+                    client_configuration=configuration, try_refresh_token=False
+                )
+            elif not self._kubeconfig.is_file():
+                message = f"no kubeconfig at {self._kubeconfig}"
+                raise KubeConfigError(message)
+            else:
+                await config.load_kube_config(  # type: ignore[no-untyped-call]  # has no types
+                    str(self._kubeconfig),
+                    client_configuration=configuration,
+                    persist_config=False,
+                )
+        except (ConfigException, OSError) as error:
+            message = f"{self._kubeconfig or 'in-cluster configuration'}: {error}"
+            raise KubeConfigError(message) from error
+        self._client = ApiClient(configuration)
+        return self._client
+
+    async def _forget(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()  # type: ignore[no-untyped-call]  # has no types
+
+
+def refusal(body: bytes, status: int = 0) -> KubeError:
+    """Return the error that *body*, a Status or anything else, tells of."""
+    try:
+        told = msgspec.json.decode(body, type=_Status)
+    except msgspec.DecodeError:
+        return KubeError(body.decode(errors="replace")[:200], status)
+    return KubeError(told.message, status or told.code)

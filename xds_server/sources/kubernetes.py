@@ -1,0 +1,220 @@
+"""Documents from a Kubernetes API server: all there are, and then what changes.
+
+In: what the reflectors of each collection hear. Out: batches of events. Each object is
+an origin of its own, so a bad one keeps its last good version in force and is in
+nobody's way; so is each collection, for what is wrong with hearing it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from xds_server.api.decode import decode_object
+from xds_server.api.document import Decoded
+from xds_server.api.kind import KINDS
+from xds_server.api.manifest import TypeMeta
+from xds_server.api.problem import ObjectKey, Place, Problem, Severity
+from xds_server.mesh.event import Event, Listed
+from xds_server.sources.document_set import DocumentSet, Rank
+from xds_server.sources.kube_api import KubeApi, KubeConfigError, KubeError
+from xds_server.sources.reflector import (
+    Changed,
+    Collection,
+    News,
+    Patience,
+    Reflector,
+    Replaced,
+)
+
+NAME: Final = "kubernetes"
+
+_POLICY: Final = "TrafficPolicy"
+_PLURALS: Final = {
+    "Service": "services",
+    "EndpointSlice": "endpointslices",
+    "Pod": "pods",
+    _POLICY: "trafficpolicies",
+}
+_SELECTED: Final = ("Service", "EndpointSlice")
+"""Slices carry the labels of their Service."""
+_LIVING: Final = "status.phase!=Succeeded,status.phase!=Failed"
+
+_UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 401, 403, 404
+
+
+def collections(
+    namespaces: Sequence[str] = (), selector: str = ""
+) -> Iterator[Collection]:
+    """Yield what there is to mirror: of all namespaces unless some are named.
+
+    *selector* picks Services by their labels, and with them their slices.
+    """
+    for kind, plural in _PLURALS.items():
+        api_version = KINDS[kind].api_version
+        query = {}
+        if selector and kind in _SELECTED:
+            query["labelSelector"] = selector
+        if kind == "Pod":
+            query["fieldSelector"] = _LIVING
+        root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+        for place in [f"namespaces/{each}/" for each in namespaces] or [""]:
+            yield Collection(
+                kind=kind,
+                api_version=api_version,
+                path=f"{root}/{place}{plural}",
+                query=query,
+            )
+
+
+class KubernetesSource:
+    """The documents of one API server, as long as it is asked for batches.
+
+    It has listed when every collection has, so that nobody is served half of a mesh
+    after a restart. Pods that must not be read are done without, and so are policies
+    where the API server does not know any.
+    """
+
+    name: Final = NAME
+
+    def __init__(
+        self,
+        api: KubeApi,
+        mirrored: Iterable[Collection],
+        documents: DocumentSet | None = None,
+        patience: Patience = Patience(),  # noqa: B008 - frozen
+    ) -> None:
+        """Mirror some collections.
+
+        *documents* is shared with other sources, so that one speaks for each object.
+        """
+        self._api = api
+        self._patience = patience
+        self._documents = documents or DocumentSet()
+        self._mirrors = [_Mirror(each) for each in mirrored]
+        self._has_listed = False
+
+    async def batches(self) -> AsyncIterator[tuple[Event, ...]]:
+        """Yield what is heard: with `Listed` once all was listed; never ends.
+
+        Raises:
+            KubeConfigError: the configuration cannot be read.
+        """
+        heard: asyncio.Queue[tuple[_Mirror, News]] = asyncio.Queue()
+        async with self._api.connected(), asyncio.TaskGroup() as tasks:
+            for mirror in self._mirrors:
+                tasks.create_task(
+                    self._mirror(mirror, heard), name=f"mirror {mirror.plural}"
+                )
+            while True:
+                batch = [await heard.get()]
+                while not heard.empty():
+                    batch.append(heard.get_nowait())
+                if events := await self._digest(batch):
+                    yield events
+
+    async def _mirror(
+        self, mirror: "_Mirror", heard: asyncio.Queue[tuple["_Mirror", News]]
+    ) -> None:
+        def tell(news: News) -> None:
+            heard.put_nowait((mirror, news))
+
+        await Reflector(self._api, mirror.collection, tell, self._patience).run()
+
+    async def _digest(
+        self, batch: Sequence[tuple["_Mirror", News]]
+    ) -> tuple[Event, ...]:
+        changes: dict[str, Decoded | None] = {}
+        for mirror, news in batch:
+            if isinstance(news, Replaced):  # seconds of work, where the mesh is large
+                changes |= await asyncio.to_thread(mirror.replace, news.objects)
+            else:
+                changes |= mirror.change(news)
+        events = self._documents.update(changes, Rank.KUBERNETES)
+        if not self._has_listed and all(each.is_heard for each in self._mirrors):
+            self._has_listed = True
+            events = (*events, Listed(source=NAME))
+        return events
+
+
+class _Identity(msgspec.Struct, frozen=True):
+    name: str
+    namespace: str = "default"
+
+
+class _Identified(msgspec.Struct, frozen=True):
+    metadata: _Identity
+
+
+class _Mirror:
+    """One collection as it was heard: which objects it has."""
+
+    def __init__(self, collection: Collection) -> None:
+        self.collection = collection
+        self.is_heard = False
+        self._type_meta = TypeMeta(collection.api_version, collection.kind)
+        self._origins: set[str] = set()
+
+    @property
+    def plural(self) -> str:
+        """The name of the collection."""
+        return self.collection.plural
+
+    def replace(self, objects: Iterable[msgspec.Raw]) -> Mapping[str, Decoded | None]:
+        """Take in all objects that there are; return what each origin says now."""
+        self.is_heard = True
+        before, self._origins = self._origins, set()
+        changes: dict[str, Decoded | None] = dict.fromkeys(before)
+        changes[self.collection.path] = None
+        for each in objects:
+            origin = self._origin(each)
+            self._origins.add(origin)
+            changes[origin] = self._decode(each, origin)
+        return changes
+
+    def change(self, news: News) -> Mapping[str, Decoded | None]:
+        """Take in what became of one object, or of hearing them."""
+        if isinstance(news, Replaced):
+            return self.replace(news.objects)
+        if isinstance(news, Changed):
+            origin = self._origin(news.object)
+            if news.is_deleted:
+                self._origins.discard(origin)
+                return {origin: None}
+            self._origins.add(origin)
+            return {origin: self._decode(news.object, origin)}
+        if news.error is None:
+            return {self.collection.path: None}
+        problem = _trouble(self.collection, news.error)
+        self.is_heard = self.is_heard or problem.severity is Severity.WARNING
+        return {self.collection.path: Decoded(problems=(problem,))}
+
+    def _origin(self, body: msgspec.Raw) -> str:
+        identity = msgspec.json.decode(body, type=_Identified).metadata
+        return str(ObjectKey(self.collection.kind, identity.namespace, identity.name))
+
+    def _decode(self, body: msgspec.Raw, origin: str) -> Decoded:
+        return decode_object(body, source=origin, type_meta=self._type_meta)
+
+
+def _trouble(collection: Collection, error: KubeError | KubeConfigError) -> Problem:
+    """Say why *collection* cannot be heard; a warning where it can be done without."""
+    status = error.status if isinstance(error, KubeError) else 0
+    plural, group = collection.plural, collection.api_version.rpartition("/")[0]
+    message, hint = f"cannot watch {plural}: {error}", None
+    severity = Severity.ERROR
+    if status == _FORBIDDEN:
+        hint = f'grant list and watch on {plural} of apiGroup "{group}"'
+        if collection.kind == "Pod":
+            severity = Severity.WARNING
+            hint += "; without it endpoints have no weights from their Pods"
+    elif status == _NOT_FOUND and collection.kind == _POLICY:
+        severity = Severity.WARNING
+        message = "the API server knows no TrafficPolicy"
+        hint = "xds-server crd | kubectl apply -f -"
+    elif status == _UNAUTHORIZED:
+        hint = "the token has expired, or is of another cluster"
+    elif not status:
+        hint = "what was heard last stays in force"
+    return Problem(place=Place(NAME), message=message, hint=hint, severity=severity)

@@ -1,0 +1,207 @@
+"""One collection of objects of an API server, mirrored: listed once, then watched.
+
+In: what the server says, and how it fails. Out: all objects there are, then what
+happens to each, and what is wrong while nothing can be heard. After a failure it goes
+on where it was, if the server remembers that, and lists again if not
+(kubernetes.io, "API concepts": efficient detection of changes).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from random import uniform
+from typing import Final
+
+import msgspec
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
+from tenacity.wait import wait_exponential_jitter
+
+from xds_server.sources.kube_api import KubeApi, KubeConfigError, KubeError, refusal
+
+GONE: Final = 410
+_PAGE: Final = "500"
+_FIRST_PAUSE: Final = 0.2
+_LONGEST_PAUSE: Final = 15.0
+_SHORTEST_WATCH: Final = 1.0  # seconds; one that is shorter has failed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long a watch lasts, and after how much silence it counts as broken.
+
+    A server sends a bookmark about once a minute, so silence is none of its own.
+    """
+
+    session: timedelta = timedelta(minutes=5)
+    silence: timedelta = timedelta(seconds=90)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collection:
+    """Objects of one *kind*, at *path*, picked by *query*."""
+
+    kind: str
+    api_version: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def plural(self) -> str:
+        """The name of the collection, as permissions have it."""
+        return self.path.rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """These are all objects that there are."""
+
+    objects: tuple[msgspec.Raw, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """This is what an object is now, or was when it was deleted."""
+
+    object: msgspec.Raw
+    is_deleted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Troubled:
+    """Nothing can be heard, for this reason; None once it can be again."""
+
+    error: KubeError | KubeConfigError | None
+
+
+News = Replaced | Changed | Troubled
+
+
+class _EventType(StrEnum):
+    ADDED = "ADDED"
+    MODIFIED = "MODIFIED"
+    DELETED = "DELETED"
+    BOOKMARK = "BOOKMARK"
+    ERROR = "ERROR"
+
+
+class _ListMeta(msgspec.Struct, frozen=True, rename="camel"):
+    resource_version: str = ""
+    next_page: str = msgspec.field(default="", name="continue")
+
+
+class _Page(msgspec.Struct, frozen=True):
+    metadata: _ListMeta
+    items: list[msgspec.Raw] | None = None
+
+
+class _Object(msgspec.Struct, frozen=True):
+    metadata: _ListMeta = _ListMeta()
+
+
+class _Event(msgspec.Struct, frozen=True):
+    type: _EventType
+    object: msgspec.Raw
+
+
+class Reflector:
+    """Mirrors *collection*; *tell* is called with what is new, in order."""
+
+    def __init__(
+        self,
+        api: KubeApi,
+        collection: Collection,
+        tell: Callable[[News], None],
+        patience: Patience,
+    ) -> None:
+        self._api = api
+        self._collection = collection
+        self._tell = tell
+        self._patience = patience
+        self._version = ""
+
+    async def run(self) -> None:
+        """Mirror for ever."""
+        while True:
+            async for attempt in AsyncRetrying(
+                retry=retry_if_exception_type((KubeError, KubeConfigError)),
+                wait=wait_exponential_jitter(initial=_FIRST_PAUSE, max=_LONGEST_PAUSE),
+                before_sleep=self._complain,
+            ):
+                with attempt:
+                    await self._follow()
+
+    def _complain(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, KubeError | KubeConfigError):
+            self._tell(Troubled(error))
+
+    async def _follow(self) -> None:
+        """List if that is needed, then watch until that ends.
+
+        Raises:
+            KubeError: the server cannot be heard.
+        """
+        if not self._version:
+            objects = [each async for each in self._list()]
+            self._tell(Replaced(tuple(objects)))
+        await self._watch()
+
+    async def _list(self) -> AsyncIterator[msgspec.Raw]:
+        query = {**self._collection.query, "limit": _PAGE}
+        while True:
+            body = await self._api.get(self._collection.path, query)
+            page = msgspec.json.decode(body, type=_Page)
+            for each in page.items or ():
+                yield each
+            if not page.metadata.next_page:
+                self._version = page.metadata.resource_version
+                return
+            query["continue"] = page.metadata.next_page
+
+    async def _watch(self) -> None:
+        """Watch until that ends, be it by an error, unless it has hardly begun."""
+        loop = asyncio.get_running_loop()
+        began_at = loop.time()
+        error: KubeError | None = None
+        try:
+            await self._hear()
+        except KubeError as found:
+            error = found
+            if error.status == GONE:
+                self._version = ""
+        if loop.time() < began_at + _SHORTEST_WATCH:
+            raise error or KubeError("a watch ended at once")
+        if error is not None:
+            self._tell(Troubled(error))
+
+    async def _hear(self) -> None:
+        session = self._patience.session.total_seconds()
+        query = {
+            **self._collection.query,
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": self._version,
+            # Else all watches of a server that has started anew end together.
+            "timeoutSeconds": str(round(uniform(session, 2 * session))),  # noqa: S311
+        }
+        lines = self._api.watch(
+            self._collection.path, query, silence=self._patience.silence
+        )
+        async with aclosing(lines):
+            async for line in lines:
+                if line:
+                    self._take(msgspec.json.decode(line, type=_Event))
+                else:
+                    self._tell(Troubled(None))
+
+    def _take(self, event: _Event) -> None:
+        if event.type is _EventType.ERROR:
+            raise refusal(event.object)
+        meta = msgspec.json.decode(event.object, type=_Object).metadata
+        self._version = meta.resource_version
+        if event.type is not _EventType.BOOKMARK:
+            is_deleted = event.type is _EventType.DELETED
+            self._tell(Changed(event.object, is_deleted=is_deleted))

@@ -9,7 +9,7 @@ from xds_server.api.document import Decoded, Document
 from xds_server.api.kubernetes import Metadata, Pod
 from xds_server.api.problem import FieldPath, ObjectKey, Place, Problem
 from xds_server.mesh.event import Applied, Deleted, Event, Listed, Reported
-from xds_server.sources.document_set import DocumentSet
+from xds_server.sources.document_set import DocumentSet, Rank
 
 BROKEN = Decoded(
     problems=(Problem(place=Place("?"), message="broken"),), is_complete=False
@@ -91,6 +91,19 @@ def test_a_deleted_file_deletes_its_objects_and_its_problems() -> None:
     events = files.update({"a": None})
 
     assert summary(events) == ["delete x", "report a 0"]
+
+
+def test_what_is_local_speaks_before_the_cluster() -> None:
+    """Whatever comes first; and the cluster again once nothing local speaks."""
+    documents = DocumentSet()
+
+    cluster = documents.update({"a": saying(pod("x", "a", 1))}, Rank.KUBERNETES)
+    local = documents.update({"b": saying(pod("x", "b", 2))}, Rank.FILES)
+    again = documents.update({"b": None}, Rank.FILES)
+
+    assert summary(cluster) == ["apply x1"]
+    assert summary(local) == ["apply x2", "report a 1"]
+    assert summary(again) == ["apply x1", "report a 0"]
 
 
 def test_a_broken_file_keeps_all_that_it_said() -> None:

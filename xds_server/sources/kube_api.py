@@ -18,6 +18,7 @@ from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.client.rest import RESTResponse
 from kubernetes.aio.config.config_exception import ConfigException
+from yaml import YAMLError
 
 from xds_server.sources.source import SourceError
 
@@ -53,7 +54,8 @@ class KubeApi:
 
     def __init__(self, kubeconfig: Path | None = None) -> None:
         self._kubeconfig = kubeconfig
-        self._client: ApiClient | None = None
+        self._configuration = Configuration()
+        self._client: ApiClient
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[None]:
@@ -63,10 +65,8 @@ class KubeApi:
             KubeConfigError: the configuration cannot be read.
         """
         await self._configure()
-        try:
+        async with ApiClient(self._configuration) as self._client:
             yield
-        finally:
-            await self._forget()
 
     async def get(self, path: str, query: Query) -> bytes:
         """Return what is at *path*.
@@ -123,48 +123,43 @@ class KubeApi:
     async def _send(
         self, path: str, query: Query, limits: aiohttp.ClientTimeout
     ) -> RESTResponse:
-        client = self._client or await self._configure()
-        request = await client.param_serialize(
+        request = await self._client.param_serialize(
             "GET",
             path,
             query_params=list(query.items()),
             header_params={"Accept": "application/json"},
             auth_settings=["BearerToken"],
         )
-        return await client.call_api(*request, _request_timeout=limits)
+        return await self._client.call_api(*request, _request_timeout=limits)
 
     async def _refuse(self, response: aiohttp.ClientResponse) -> None:
         if response.status == _UNAUTHORIZED:
-            await self._forget()  # the next call reads the configuration anew
+            await self._configure()  # for the next call
         raise refusal(await response.read(), response.status)
 
-    async def _configure(self) -> ApiClient:
+    async def _configure(self) -> None:
         """Read the configuration, with the newest token."""
-        configuration = Configuration()
+        if self._kubeconfig is None:
+            where = "in-cluster configuration"
+        elif self._kubeconfig.is_file():
+            where = str(self._kubeconfig)
+        else:
+            message = f"no kubeconfig at {self._kubeconfig}"
+            raise KubeConfigError(message)
         try:
             if self._kubeconfig is None:
                 config.load_incluster_config(  # type: ignore[no-untyped-call]  # has no types
-                    client_configuration=configuration, try_refresh_token=False
+                    client_configuration=self._configuration, try_refresh_token=False
                 )
-            elif not self._kubeconfig.is_file():
-                message = f"no kubeconfig at {self._kubeconfig}"
-                raise KubeConfigError(message)
             else:
                 await config.load_kube_config(  # type: ignore[no-untyped-call]  # has no types
-                    str(self._kubeconfig),
-                    client_configuration=configuration,
+                    where,
+                    client_configuration=self._configuration,
                     persist_config=False,
                 )
-        except (ConfigException, OSError) as error:
-            message = f"{self._kubeconfig or 'in-cluster configuration'}: {error}"
+        except (ConfigException, YAMLError, OSError) as error:
+            message = f"{where}: {error}"
             raise KubeConfigError(message) from error
-        self._client = ApiClient(configuration)
-        return self._client
-
-    async def _forget(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            await client.close()  # type: ignore[no-untyped-call]  # has no types
 
 
 def refusal(body: bytes, status: int = 0) -> KubeError:

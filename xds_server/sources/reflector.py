@@ -127,7 +127,9 @@ class Reflector:
         while True:
             async for attempt in AsyncRetrying(
                 retry=retry_if_exception_type((KubeError, KubeConfigError)),
-                wait=wait_exponential_jitter(initial=_FIRST_PAUSE, max=_LONGEST_PAUSE),
+                wait=wait_exponential_jitter(
+                    multiplier=_FIRST_PAUSE, max=_LONGEST_PAUSE
+                ),
                 before_sleep=self._complain,
             ):
                 with attempt:

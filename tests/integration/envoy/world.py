@@ -66,11 +66,16 @@ class Server:
 
 @asynccontextmanager
 async def run_server(
-    paths: Sequence[Path], log: Path, *, xds: Address, admin: Address
+    paths: Sequence[Path],
+    log: Path,
+    *,
+    xds: Address,
+    admin: Address,
+    flags: Sequence[str] = (),
 ) -> AsyncIterator[Server]:
     """Run the server on *paths*; yield when it is ready."""
     command = [
-        *(sys.executable, "-m", "xds_server", "serve", *map(str, paths)),
+        *(sys.executable, "-m", "xds_server", "serve", *map(str, paths), *flags),
         *("--xds-address", str(xds), "--admin-address", str(admin)),
     ]
     async with (

@@ -11,7 +11,7 @@ import pytest
 from tests.integration.envoy.world import until
 from tests.integration.kubernetes.control_plane import ControlPlane
 from tests.integration.kubernetes.namespace import FOLLOWING, Namespace
-from tests.integration.kubernetes.objects import pod, service
+from tests.integration.kubernetes.objects import node, pod, service
 from xds_server.api.problem import ObjectKey
 from xds_server.mesh.index import Index
 from xds_server.mesh.model import Service
@@ -84,11 +84,14 @@ async def following(
 
 
 async def create(namespace: Namespace, name: str, *addresses: str) -> None:
-    """Create a Service and a ready Pod for each address."""
+    """Create a Service and, on a Node of its own, a ready Pod for each address."""
+    place = f"{namespace.name}-{name}"
+    await namespace.create_node(node(place))
     await namespace.create_service(service(name))
     for number, address in enumerate(addresses):
-        labels = {"app": name}
-        await namespace.create_pod(pod(f"{name}-{number}", labels=labels), [address])
+        await namespace.create_pod(
+            pod(f"{name}-{number}", labels={"app": name}, node=place), [address]
+        )
 
 
 async def test_pods_become_endpoints_and_go(
@@ -115,7 +118,10 @@ async def test_a_selector_picks_services_with_their_slices(
     await namespace.create_service(
         {**labelled, "metadata": {"name": "api", "labels": {"mesh": "yes"}}}
     )
-    await namespace.create_pod(pod("api-0", labels={"app": "api"}), ["10.1.0.2"])
+    place = f"{namespace.name}-web"
+    await namespace.create_pod(
+        pod("api-0", labels={"app": "api"}, node=place), ["10.1.0.2"]
+    )
     async with following(kubeconfig, [namespace.name], selector="mesh=yes") as mesh:
         await mesh.until(lambda: mesh.addresses(namespace, "api") == ["10.1.0.2"])
 

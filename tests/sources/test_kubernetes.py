@@ -1,0 +1,109 @@
+"""What is said of collections that cannot be heard, and of objects that are no good."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from xds_server.api.problem import Severity
+from xds_server.mesh.event import Listed
+from xds_server.mesh.index import Index
+from xds_server.sources.kube_api import KubeApi, KubeError, Query
+from xds_server.sources.kubernetes import NAME, KubernetesSource, collections
+
+SERVICES = "/api/v1/services"
+GROUP = "traffic.xds-server.dev"
+PODS = "/api/v1/pods"
+POLICIES = "/apis/traffic.xds-server.dev/v1alpha1/trafficpolicies"
+
+
+class Server(KubeApi):
+    """Has some objects by path, refuses others, and never changes."""
+
+    def __init__(self, answers: Mapping[str, list[object] | KubeError]) -> None:
+        super().__init__()
+        self._answers = answers
+
+    async def _configure(self) -> None:
+        """Need no configuration."""
+
+    async def get(self, path: str, query: Query) -> bytes:
+        del query
+        answer = self._answers.get(path, [])
+        if isinstance(answer, KubeError):
+            raise answer
+        metadata = {"resourceVersion": "1"}
+        return msgspec.json.encode({"metadata": metadata, "items": answer})
+
+    async def watch(
+        self, path: str, query: Query, *, silence: timedelta
+    ) -> AsyncGenerator[bytes, None]:
+        del path, query, silence
+        yield b""
+        await asyncio.Event().wait()
+
+
+async def hear(answers: Mapping[str, list[object] | KubeError], until: str) -> Index:
+    """Return what a server means once it has listed, or a problem holds *until*."""
+    index = Index(sources=[NAME])
+    async with asyncio.timeout(10):
+        async for events in KubernetesSource(Server(answers), collections()).batches():
+            index.apply(events)
+            said = [problem.message for problem in index.problems]
+            if any(until in each for each in said) or (
+                not until and any(isinstance(each, Listed) for each in events)
+            ):
+                return index
+    raise AssertionError
+
+
+def service(name: str, port: int = 80) -> dict[str, object]:
+    metadata = {"namespace": "shop", "name": name, "resourceVersion": "1"}
+    return {"metadata": metadata, "spec": {"ports": [{"port": port}]}}
+
+
+async def test_nothing_is_listed_before_all_is() -> None:
+    index = await hear({SERVICES: [service("web")]}, "")
+
+    assert index.listed
+    assert list(index.services) == [("shop", "web")]
+
+
+async def test_an_object_that_is_no_good_is_in_nobodys_way() -> None:
+    """It is named; lines and columns mean nothing in a cluster."""
+    index = await hear({SERVICES: [service("web"), service("bad", 0)]}, "")
+    problem = next(each for each in index.problems if each.path.endswith("port"))
+
+    assert str(problem.place) == "Service shop/bad"
+    assert problem.path == "spec.ports[0].port"
+    assert list(index.services) == [("shop", "web")]
+
+
+GRANT = 'grant list and watch on {} of apiGroup "{}"'
+NO_PODS = "; without it endpoints have no weights from their Pods"
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "is_listed", "hint"),
+    [
+        (SERVICES, 403, False, GRANT.format("services", "")),
+        (PODS, 403, True, GRANT.format("pods", "") + NO_PODS),
+        (POLICIES, 403, False, GRANT.format("trafficpolicies", GROUP)),
+        (POLICIES, 404, True, "xds-server crd | kubectl apply -f -"),
+        (SERVICES, 401, False, "the token has expired, or is of another cluster"),
+        (SERVICES, 0, False, "what was heard last stays in force"),
+    ],
+)
+async def test_what_cannot_be_heard_is_told_with_a_remedy(
+    path: str, status: int, *, is_listed: bool, hint: str
+) -> None:
+    """Nothing is served without Services or policies that there may be."""
+    error = KubeError("no", status)
+    index = await hear({path: error}, "" if is_listed else "cannot watch")
+    (problem,) = index.problems
+
+    assert index.listed is is_listed
+    assert problem.severity is (Severity.WARNING if is_listed else Severity.ERROR)
+    assert problem.hint == hint

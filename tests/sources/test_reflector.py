@@ -1,0 +1,176 @@
+"""How a collection is mirrored, against a server that follows a script."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from datetime import timedelta
+from itertools import pairwise
+
+import looptime
+import msgspec
+import pytest
+
+from xds_server.sources.kube_api import KubeApi, KubeError, Query
+from xds_server.sources.reflector import (
+    Changed,
+    Collection,
+    News,
+    Patience,
+    Reflector,
+    Replaced,
+    Troubled,
+)
+
+PODS = Collection(kind="Pod", api_version="v1", path="/api/v1/pods")
+REFUSED = KubeError("connection refused")
+
+
+class EndedError(Exception):
+    """The script has no more steps."""
+
+
+class Script(KubeApi):
+    """Answers each call with the next step; a watch lasts two seconds."""
+
+    def __init__(self, *steps: bytes | Sequence[bytes | KubeError] | KubeError) -> None:
+        super().__init__()
+        self.queries: list[Query] = []
+        self.times: list[float] = []
+        self._steps = list(steps)
+
+    def _next(self, query: Query) -> bytes | Sequence[bytes | KubeError]:
+        self.queries.append(dict(query))
+        self.times.append(asyncio.get_running_loop().time())
+        if not self._steps:
+            raise EndedError
+        step = self._steps.pop(0)
+        if isinstance(step, KubeError):
+            raise step
+        return step
+
+    async def get(self, path: str, query: Query) -> bytes:
+        assert path == PODS.path
+        step = self._next(query)
+        assert isinstance(step, bytes), "a watch was expected"
+        return step
+
+    async def watch(
+        self, path: str, query: Query, *, silence: timedelta
+    ) -> AsyncGenerator[bytes, None]:
+        assert path == PODS.path
+        assert silence
+        lines = self._next(query)
+        assert not isinstance(lines, bytes), "a list was expected"
+        yield b""
+        for line in lines:
+            if isinstance(line, KubeError):
+                raise line
+            yield line
+        await asyncio.sleep(2)
+
+
+def item(name: str, version: str = "1") -> dict[str, object]:
+    return {"metadata": {"name": name, "resourceVersion": version}}
+
+
+def page(version: str, *names: str, more: str = "") -> bytes:
+    metadata = {"resourceVersion": version, "continue": more}
+    items = [item(name) for name in names] or None
+    return msgspec.json.encode({"metadata": metadata, "items": items})
+
+
+def event(type_: str, name: str, version: str) -> bytes:
+    return msgspec.json.encode({"type": type_, "object": item(name, version)})
+
+
+GONE = msgspec.json.encode(
+    {"type": "ERROR", "object": {"code": 410, "message": "too old"}}
+)
+
+
+def mirror(script: Script) -> list[str]:
+    """Run *script* to its end; return what was told, in short."""
+    told: list[str] = []
+
+    def name(body: msgspec.Raw) -> str:
+        return str(msgspec.json.decode(body)["metadata"]["name"])
+
+    def tell(news: News) -> None:
+        match news:
+            case Replaced(objects=objects):
+                told.append(f"all: {' '.join(map(name, objects))}")
+            case Changed(object=body, is_deleted=is_deleted):
+                told.append(("gone: " if is_deleted else "now: ") + name(body))
+            case Troubled(error=error):
+                told.append(f"trouble: {error}" if error else "heard")
+
+    with (
+        asyncio.Runner(loop_factory=looptime.new_event_loop) as runner,
+        pytest.raises(EndedError),
+    ):
+        runner.run(Reflector(script, PODS, tell, Patience()).run())
+    return told
+
+
+def test_all_there_is_and_then_what_changes() -> None:
+    """In pages, and watched from where the last page was."""
+    script = Script(
+        page("6", "a", more="next"),
+        page("7", "b"),
+        [event("ADDED", "c", "8"), event("DELETED", "a", "9")],
+    )
+
+    assert mirror(script) == ["all: a b", "heard", "now: c", "gone: a"]
+    assert [query.get("continue") for query in script.queries] == [
+        None,
+        "next",
+        None,
+        None,
+    ]
+    assert script.queries[2]["resourceVersion"] == "7"
+    assert script.queries[3]["resourceVersion"] == "9"
+
+
+def test_a_bookmark_moves_the_place_from_which_to_go_on() -> None:
+    script = Script(page("1"), [event("BOOKMARK", "", "5")], [])
+
+    assert mirror(script) == ["all: ", "heard", "heard"]
+    assert script.queries[2]["resourceVersion"] == "5"
+
+
+def test_what_the_server_has_forgotten_is_listed_again() -> None:
+    """A watch that is too old says so in its first line (HTTP status 200)."""
+    script = Script(page("1", "a"), [GONE], page("9", "b"), [])
+
+    told = mirror(script)
+
+    assert told == ["all: a", "heard", "trouble: too old", "all: b", "heard"]
+
+
+def test_a_list_that_breaks_off_begins_anew() -> None:
+    """Half of it is told nobody."""
+    script = Script(page("1", "a", more="next"), REFUSED, page("2", "a", "b"), [])
+
+    assert mirror(script) == ["trouble: connection refused", "all: a b", "heard"]
+    assert "continue" not in script.queries[2]
+
+
+def test_a_watch_that_breaks_goes_on_where_it_was() -> None:
+    script = Script(page("1"), [event("ADDED", "a", "2"), REFUSED], [])
+
+    told = mirror(script)
+
+    assert told == [
+        *("all: ", "heard", "now: a", "trouble: connection refused", "heard")
+    ]
+    assert script.queries[2]["resourceVersion"] == "2"
+
+
+def test_an_outage_is_met_with_longer_and_longer_pauses() -> None:
+    """Up to a quarter of a minute; with some chance in them, lest all come at once."""
+    script = Script(page("1"), *[REFUSED] * 10, [])
+    mirror(script)
+    pauses = [after - before for before, after in pairwise(script.times)][1:-1]
+
+    assert pauses[0] < 1.5
+    assert pauses[3] < pauses[5] < pauses[7]
+    assert pauses[7:] == pytest.approx([15, 15, 15])

@@ -1,4 +1,4 @@
-"""Where documents come from: files today; each source sends the same events.
+"""Where documents come from: files and Kubernetes; both send the same events.
 
 A source decides nothing: it says what was applied, deleted, or could not be read.
 """

@@ -5,6 +5,15 @@ import json
 import pytest
 from hypothesis import given, strategies as st
 
+from tests.api.corpus import (
+    BLOCKS,
+    EXAMPLES,
+    HASHED,
+    SOURCE_IP,
+    VARIANTS,
+    WITH_SLOW_START,
+    WITH_WEIGHTS,
+)
 from tests.api.policies import HEAD, errors, load_balancer
 from xds_server.api.decode import decode
 from xds_server.api.policy import (
@@ -26,43 +35,6 @@ from xds_server.api.policy import (
     parse_load_balancer_type,
 )
 from xds_server.api.problem import Fault, report
-
-SOURCE_IP = "hashOn: [{sourceIP: {}}]"
-ORCA = "performanceBased: {source: OrcaHeaders}"
-VARIANTS = {
-    "RoundRobin": "type: RoundRobin",
-    "Random": "type: Random",
-    "Weighted RoundRobin": "type: Weighted",
-    "Weighted Random": "type: Weighted, weighted: {selection: Random}",
-    "LeastRequest": "type: LeastRequest",
-    "RingHash": f"type: RingHash, {SOURCE_IP}",
-    "Maglev": f"type: Maglev, {SOURCE_IP}",
-    "IPHash": "type: IPHash",
-    "PerformanceBased": f"type: PerformanceBased, {ORCA}",
-}
-WITH_SLOW_START = {
-    "RoundRobin",
-    "Weighted RoundRobin",
-    "LeastRequest",
-    "PerformanceBased",
-}
-WITH_WEIGHTS = {
-    "Weighted RoundRobin",
-    "Weighted Random",
-    "LeastRequest",
-    "RingHash",
-    "Maglev",
-    "IPHash",
-}
-HASHED = {"RingHash", "Maglev"}
-BLOCKS = {
-    "Weighted": "weighted",
-    "LeastRequest": "leastRequest",
-    "RingHash": "ringHash",
-    "Maglev": "maglev",
-    "IPHash": "ipHash",
-    "PerformanceBased": "performanceBased",
-}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -296,33 +268,9 @@ def test_python_may_use_its_own_field_names_and_documents_may_not() -> None:
     ]
 
 
-EXAMPLES = """
-{type: Weighted, slowStart: {window: 30s},
- weights: {rules: [{matchLabels: {size: large}, weight: 3}, {fromAnnotation: a.b/c}]}}
-
-{type: Weighted, weighted: {selection: Random},
- weights: {rules: [{matchLabels: {track: canary}, weight: 5}], default: 95}}
-
-{type: Weighted, weights: {rules: [{addresses: [10.0.0.7, '::1', db.a], weight: 0},
- {fromLabel: weight}, {fromResourceRequest: {resource: cpu, divisor: 100m}}]}}
-
-{type: RingHash, ringHash: {minimumRingSize: 4096, boundedLoadPercent: 150},
- hashOn: [{header: {name: x-user}, terminal: true},
- {cookie: {name: sid, ttl: 1h, sameSite: Lax}}]}
-
-{type: IPHash, ipHash: {algorithm: RingHash, addressFrom: XForwardedFor}}
-
-{type: PerformanceBased, performanceBased: {source: OrcaHeaders,
- metrics: [application_utilization, named_metrics.queue, utilization.gpu]}}
-
-{type: LeastRequest, leastRequest: {selectionMethod: FullScan}, weights: {},
- slowStart: {window: 1m, aggression: 2, minWeightPercent: 1}}
-"""
-
-
-@pytest.mark.parametrize("written", EXAMPLES.replace("\n ", " ").split("\n\n"))
+@pytest.mark.parametrize("written", EXAMPLES)
 def test_examples_of_the_guide_are_taken(written: str) -> None:
-    assert errors(written.strip()) == []
+    assert errors(written) == []
 
 
 BLOCK_VALUES = st.fixed_dictionaries(

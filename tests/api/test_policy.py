@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.api.corpus import LATER_FIELDS, LATER_SECTIONS, TARGETS
 from tests.api.policies import HEAD
 from xds_server.api.decode import decode
 from xds_server.api.policy import TargetRef, TrafficPolicy
@@ -22,27 +23,6 @@ def said(targets: str) -> str:
     return report(decode(data, source="x.yaml").problems)
 
 
-LATER_SECTIONS = [
-    "adaptiveConcurrency",
-    "admissionControl",
-    "circuitBreaker",
-    "clientSelector",
-    "connection",
-    "envoyPatch",
-    "healthCheck",
-    "locality",
-    "outlierDetection",
-    "overload",
-    "overrideHost",
-    "panicThreshold",
-    "rateLimit",
-    "retry",
-    "session",
-    "staleEndpoints",
-    "tls",
-]
-
-
 @pytest.mark.parametrize("section", LATER_SECTIONS)
 def test_sections_of_later_releases_are_refused_and_known(section: str) -> None:
     """They are neither accepted and ignored, nor called unknown."""
@@ -55,19 +35,7 @@ def test_sections_of_later_releases_are_refused_and_known(section: str) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "field",
-    [
-        "performanceBased.reportPeriod",
-        "performanceBased.reportPort",
-        "performanceBased.smoothing",
-        "performanceBased.deadbandPercent",
-        "performanceBased.minWeight",
-        "performanceBased.maxWeight",
-        "weights.groups",
-        "weights.others",
-    ],
-)
+@pytest.mark.parametrize("field", LATER_FIELDS)
 def test_so_are_fields_of_later_releases(field: str) -> None:
     block, _, name = field.partition(".")
     kind = "Weighted" if block == "weights" else "PerformanceBased"
@@ -103,38 +71,6 @@ def test_a_target_is_a_service_or_one_port_of_it() -> None:
     assert (whole.name, whole.section_name) == ("cart", None)
     assert (port.name, port.section_name) == ("a", "80")
     assert isinstance(whole, TargetRef)
-
-
-MANY = ", ".join(f"{{kind: Service, name: a{number}}}" for number in range(17))
-TARGETS = {
-    "[]": "x.yaml:5:15: spec.targetRefs: must have at least 1 entry (got 0)",
-    "null": "x.yaml:5:15: spec.targetRefs: required",
-    "cart": 'x.yaml:5:15: spec.targetRefs: must be a list (got "cart")',
-    "[cart]": 'x.yaml:5:16: spec.targetRefs[0]: must be a mapping (got "cart")',
-    "[{name: cart}]": "x.yaml:5:16: spec.targetRefs[0].kind: required",
-    "[{kind: Service, name: Cart}]": (
-        "x.yaml:5:38: spec.targetRefs[0].name: must be a DNS label: "
-        'lower-case letters, digits and -, at most 63 (got "Cart")'
-    ),
-    "[{kind: Servise, name: cart}]": (
-        'x.yaml:5:23: spec.targetRefs[0].kind: unknown value "Servise" '
-        "(allowed: Service, Namespace)\n  hint: did you mean Service?"
-    ),
-    "[{group: apps, kind: Service, name: cart}]": (
-        'x.yaml:5:24: spec.targetRefs[0].group: must be "" (got "apps")\n'
-        '  hint: Services are of the core group: group: ""'
-    ),
-    "[{kind: Service, name: a}, {kind: Service, name: a}]": (
-        'x.yaml:5:42: spec.targetRefs[1]: named twice (got Service "a" again)'
-    ),
-    f"[{MANY}]": (
-        "x.yaml:5:15: spec.targetRefs: must have at most 16 entries (got 17)"
-    ),
-    "[{kind: Service, name: a, section: b}]": (
-        "x.yaml:5:41: spec.targetRefs[0].section: unknown field\n"
-        "  hint: did you mean sectionName?"
-    ),
-}
 
 
 @pytest.mark.parametrize(("targets", "expected"), TARGETS.items())

@@ -1,6 +1,7 @@
 """The command line: what is printed where, exit codes, and settings' precedence."""
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -118,6 +119,17 @@ def test_check_says_when_there_was_nothing_to_read(tmp_path: Path) -> None:
 
     assert done.returncode == 0
     assert done.stderr == "0 errors in 0 files (nothing was read, 1 warning)\n"
+
+
+def test_crd_prints_what_kubectl_applies() -> None:
+    """Each part is written out: no anchors, which some readers do not know."""
+    done = run("crd")
+    definition = yaml.safe_load(done.stdout)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert definition["kind"] == "CustomResourceDefinition"
+    assert definition["metadata"]["name"] == "trafficpolicies.traffic.xds-server.dev"
+    assert not re.search(r"[:-] [&*]\w", done.stdout)
 
 
 def test_render_prints_what_envoy_would_be_sent(good: Path) -> None:

@@ -164,6 +164,18 @@ def check(paths: Paths) -> None:
 
 
 @cli.command()
+def crd() -> None:
+    """Print the CustomResourceDefinition of TrafficPolicy, for a cluster."""
+    import yaml
+
+    from xds_server.api.crd import custom_resource_definition
+
+    definition = custom_resource_definition()
+    text = yaml.safe_dump(definition, sort_keys=False, allow_unicode=True, width=100)
+    _data(text.rstrip("\n"))
+
+
+@cli.command()
 def render(
     paths: Paths,
     *,

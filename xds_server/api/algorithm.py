@@ -7,13 +7,14 @@ that it accepts fail every request, and some abort it.
 import re
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from typing import Annotated, Final, Self
+from typing import Annotated, ClassVar, Final, Self
 
 from pydantic import AfterValidator, Field
 
 from xds_server.api.field import Choice, Duration, complain, fold
 from xds_server.api.model import Model
 from xds_server.api.problem import Fault
+from xds_server.api.schema import FORBIDDEN, Rule, form
 from xds_server.api.wording import got
 
 LARGEST_RING: Final = 8388608
@@ -109,6 +110,11 @@ class PerformanceSource(Choice):
     ORCA_HEADERS = "OrcaHeaders"
     ORCA_OUT_OF_BAND = "OrcaOutOfBand"
 
+    @classmethod
+    def built(cls) -> tuple[Self, ...]:
+        """Give all but those that come later."""
+        return (cls.ORCA_HEADERS,)
+
 
 class Weighted(Model):
     """Shares in proportion to the endpoints' weights."""
@@ -121,6 +127,16 @@ class LeastRequest(Model):
 
     `active_request_bias` counts only where weights differ: weight / (active+1)^bias.
     """
+
+    told_apart = frozenset({"choiceCount"})
+    served_rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            holds="self.selectionMethod != 'FullScan' || !has(self.choiceCount)",
+            message="not allowed when selectionMethod is FullScan",
+            at="choiceCount",
+            reason=FORBIDDEN,
+        ),
+    )
 
     choice_count: int = Field(default=2, ge=2, le=100)
     active_request_bias: float = Field(default=1.0, ge=0, le=100)
@@ -150,6 +166,16 @@ class RingHash(Model):
     Envoy's own maximum of 8388608 entries took 384 MiB for two endpoints of weights
     1 : 1000000000 (measured on Envoy 1.40), hence the smaller default.
     """
+
+    told_apart = frozenset({"maximumRingSize"})
+    served_rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            holds="!has(self.maximumRingSize)"
+            " || self.minimumRingSize <= self.maximumRingSize",
+            message="must be <= maximumRingSize",
+            at="minimumRingSize",
+        ),
+    )
 
     minimum_ring_size: int = Field(default=1024, ge=1, le=LARGEST_RING)
     maximum_ring_size: int = Field(default=_DEFAULT_MAXIMUM_RING, ge=1, le=LARGEST_RING)
@@ -183,13 +209,29 @@ def is_prime(number: int) -> bool:
     )
 
 
+SMALLEST_TABLE: Final = 251
+_DIVISORS: Final = [
+    number for number in range(2, int(LARGEST_TABLE**0.5) + 1) if is_prime(number)
+]
+"""The primes that a table size which is not prime has one of as a divisor."""
+
+
 class Maglev(Model):
     """Consistent hashing by a table (Maglev, NSDI 2016).
 
     A table size that is not prime is rejected late, and a size of 1 aborts Envoy.
     """
 
-    table_size: int = Field(default=65537, ge=251, le=LARGEST_TABLE)
+    served_rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            holds=f"{_DIVISORS}.all(one, self.tableSize % one != 0"
+            " || self.tableSize == one)",
+            message="must be a prime number",
+            at="tableSize",
+        ),
+    )
+
+    table_size: int = Field(default=65537, ge=SMALLEST_TABLE, le=LARGEST_TABLE)
     bounded_load_percent: BoundedLoadPercent = None
 
     def value_faults(self) -> Iterable[Fault]:
@@ -246,9 +288,10 @@ class PerformanceBased(Model):
     )
 
     source: PerformanceSource = PerformanceSource.CONTROL_PLANE
-    metrics: tuple[Annotated[str, AfterValidator(_metric)], ...] = Field(
-        default=("cpu_utilization",), min_length=1, max_length=16
-    )
+    metrics: tuple[
+        Annotated[str, AfterValidator(_metric), form(pattern=f"^({_METRIC.pattern})$")],
+        ...,
+    ] = Field(default=("cpu_utilization",), min_length=1, max_length=16)
     error_penalty: float = Field(default=1.0, ge=0, le=100)
     blackout_period: Duration = timedelta(seconds=10)
     expiration: Duration = timedelta(minutes=3)
@@ -265,7 +308,7 @@ class PerformanceBased(Model):
     def value_faults(self) -> Iterable[Fault]:
         """Refuse the sources that come later."""
         is_given = "source" in self.model_fields_set
-        if is_given and self.source is not PerformanceSource.ORCA_HEADERS:
+        if is_given and self.source not in PerformanceSource.built():
             yield _source_comes_later(self.source)
 
 

@@ -4,6 +4,12 @@ import re
 from datetime import timedelta
 from typing import Final
 
+FORM: Final = "^([0-9]{1,9}h)?([0-9]{1,9}m)?([0-9]{1,9}s)?([0-9]{1,9}ms)?$"
+"""The same in RE2, but for the empty text."""
+
+LONGEST: Final = 41
+"""Characters that a duration may have."""
+
 _DURATION: Final = re.compile(
     r"(?=[0-9])"
     r"(?:(?P<hours>[0-9]{1,9})h)?"

@@ -16,9 +16,11 @@ from xds_server.api import name
 from xds_server.api.duration import format_duration, parse_duration
 from xds_server.api.model import refusal, together
 from xds_server.api.problem import Fault
+from xds_server.api.schema import Rule, form, quoted
 from xds_server.api.wording import did_you_mean, got
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_|~`0-9A-Za-z-]{1,256}")
+_TOKEN_FORM: Final = f"^{_TOKEN.pattern}$"
 _PSEUDO_HEADERS: Final = (":authority", ":path", ":method")
 _QUERY_NAME: Final = re.compile(r"[^&=#\x00-\x20\x7f]+")
 _LONGEST_NAME: Final = 256  # bytes
@@ -53,6 +55,11 @@ class Choice(StrEnum):
         )
 
     @classmethod
+    def built(cls) -> tuple[Self, ...]:
+        """Give the members that this release builds; others come later."""
+        return tuple(cls)
+
+    @classmethod
     def __get_pydantic_core_schema__(
         cls, source: type[Self], handler: GetCoreSchemaHandler
     ) -> CoreSchema:
@@ -85,8 +92,16 @@ _LONGEST: Final = timedelta(hours=87600)
 Duration = Annotated[_Duration, Field(ge=timedelta(milliseconds=1), le=_LONGEST)]
 """`1ms` to `87600h` (ten years)."""
 
+_WHOLE_SECONDS: Final = Rule(
+    holds="duration(self).getMilliseconds() % 1000 == 0",
+    message="must be whole seconds",
+)
+
 Seconds = Annotated[
-    _Duration, Field(ge=timedelta(0), le=_LONGEST), AfterValidator(_whole_seconds)
+    _Duration,
+    Field(ge=timedelta(0), le=_LONGEST),
+    AfterValidator(_whole_seconds),
+    form(rules=[_WHOLE_SECONDS]),
 ]
 """`0s` to `87600h`, in whole seconds."""
 
@@ -140,6 +155,11 @@ def _label_key(text: str) -> str | None:
     return text if name.is_label_key(text) else None
 
 
+def _any_case(text: str) -> str:
+    """Write a pattern that does not mind case, in what all dialects know."""
+    return "".join(f"[{one.upper()}{one}]" if one.isalpha() else one for one in text)
+
+
 HeaderName = Annotated[
     str,
     _checked(
@@ -147,12 +167,14 @@ HeaderName = Annotated[
         _header_name,
         hint=f"names with a colon: only {', '.join(_PSEUDO_HEADERS)}",
     ),
+    form(pattern=f"^({'|'.join([_TOKEN.pattern, *map(_any_case, _PSEUDO_HEADERS)])})$"),
 ]
 """RFC 9110 section 5.6.2; lower-cased. Envoy itself checks none of these names here."""
 
 CookieName = Annotated[
     str,
     _checked("a cookie name: 1 to 256 letters, digits or !#$%&'*+-.^_`|~", _token),
+    form(pattern=_TOKEN_FORM),
 ]
 """RFC 6265 section 4.1.1."""
 
@@ -161,19 +183,71 @@ QueryName = Annotated[
     _checked(
         "a query parameter's name: 1 to 256 bytes without & = # or space", _query_name
     ),
+    form(
+        pattern=f"^{_QUERY_NAME.pattern}$",
+        most=_LONGEST_NAME,
+        rules=[
+            Rule(
+                holds=f"size(bytes(self)) <= {_LONGEST_NAME}",
+                message=f"must have at most {_LONGEST_NAME} bytes",
+            )
+        ],
+    ),
 ]
 
 CookiePath = Annotated[
-    str, _checked("a path that begins with / and has no ; in it", _cookie_path)
+    str,
+    _checked("a path that begins with / and has no ; in it", _cookie_path),
+    form(pattern=r"^/( |[^;\p{C}\p{Z}])*$"),
 ]
 
-Address = Annotated[str, _checked("an IP address or a DNS name", _address)]
+_ADDRESS: Final = "an IP address or a DNS name"
+
+Address = Annotated[
+    str,
+    _checked(_ADDRESS, _address),
+    form(
+        pattern=name.ADDRESS_FORM,
+        most=name.LONGEST_NAME + len("."),
+        rules=[
+            Rule(holds=holds, message=f"must be {_ADDRESS}")
+            for holds in (
+                "!self.contains(':') || isIP(self)",
+                f"!(self in {list(name.NO_SERVERS)})",
+                f"size(self) <= {name.LONGEST_NAME} || self.endsWith('.')",
+            )
+        ],
+        anyOf=[
+            {"pattern": name.IPV4_FORM},
+            {"pattern": ":"},
+            {"not": {"pattern": name.LAST_LABEL_IS_NUMBER}},
+        ],
+    ),
+]
 """Canonical: IP addresses as the RFCs write them, names in lower case."""
 
-DnsLabel = Annotated[str, _checked(name.DNS_LABEL, _dns_label)]
-DnsName = Annotated[str, _checked(name.DNS_NAME, _dns_name)]
+DnsLabel = Annotated[
+    str,
+    _checked(name.DNS_LABEL, _dns_label),
+    form(pattern=name.DNS_LABEL_FORM, most=name.LONGEST_LABEL),
+]
+DnsName = Annotated[
+    str,
+    _checked(name.DNS_NAME, _dns_name),
+    form(pattern=name.DNS_NAME_FORM, most=name.LONGEST_NAME),
+]
+
+_LABEL_KEY: Final = "must be a label key such as app or example.com/app"
+_SHORT_PREFIX: Final = f"{{}}.indexOf('/') <= {name.LONGEST_NAME}"
+
 LabelKey = Annotated[
-    str, _checked("a label key such as app or example.com/app", _label_key)
+    str,
+    _checked(_LABEL_KEY.removeprefix("must be "), _label_key),
+    form(
+        pattern=name.LABEL_KEY_FORM,
+        most=name.LONGEST_NAME + len("/") + name.LONGEST_LABEL,
+        rules=[Rule(holds=_SHORT_PREFIX.format("self"), message=_LABEL_KEY)],
+    ),
 ]
 
 
@@ -194,7 +268,7 @@ def _labels(value: object) -> tuple[tuple[str, str], ...]:
 
 def _label_message(key: str, value: object) -> str | None:
     if not name.is_label_key(key):
-        return "must be a label key such as app or example.com/app"
+        return _LABEL_KEY
     if not isinstance(value, str) or not name.is_label_value(value):
         return f"must be a label value: letters, digits, - _ ., at most 63{got(value)}"
     return None
@@ -204,5 +278,20 @@ Labels = Annotated[
     tuple[tuple[str, str], ...],
     BeforeValidator(_labels),
     Field(min_length=1, max_length=16),
+    form(
+        rules=[
+            Rule(
+                holds=f"self.all(key, key.matches({quoted(name.LABEL_KEY_FORM)})"
+                f" && {_SHORT_PREFIX.format('key')})",
+                message=_LABEL_KEY,
+            )
+        ],
+        type="object",
+        additionalProperties={
+            "type": "string",
+            "pattern": name.LABEL_VALUE_FORM,
+            "maxLength": name.LONGEST_LABEL,
+        },
+    ),
 ]
 """Written as a mapping; kept as sorted pairs, which can be hashed."""

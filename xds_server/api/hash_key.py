@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from typing import Final
+from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
 
@@ -16,7 +16,13 @@ from xds_server.api.field import (
 )
 from xds_server.api.model import Model
 from xds_server.api.problem import Fault
-from xds_server.api.regular_expression import pattern_error, substitution_error
+from xds_server.api.regular_expression import (
+    LONGEST,
+    SUBSTITUTION_FORM,
+    pattern_error,
+    substitution_error,
+)
+from xds_server.api.schema import Rule, form, has_one_of
 from xds_server.api.wording import got
 
 _SOURCES: Final = ("sourceIP", "header", "cookie", "queryParameter")
@@ -40,8 +46,20 @@ class Regex(Model):
     The syntax is RE2's.
     """
 
-    pattern: str
-    substitution: str
+    pattern: Annotated[
+        str,
+        form(
+            least=1,
+            most=LONGEST,
+            rules=[
+                Rule(
+                    holds="''.matches(self) in [true, false]",  # or fails to compile
+                    message="must be a regular expression (RE2)",
+                )
+            ],
+        ),
+    ]
+    substitution: Annotated[str, form(pattern=SUBSTITUTION_FORM)]
 
     def value_faults(self) -> Iterable[Fault]:
         """Refuse what Envoy's RE2 would."""
@@ -93,6 +111,13 @@ class HashKey(Model):
     cookie: HashCookie | None = None
     query_parameter: HashQueryParameter | None = None
     terminal: bool = False
+
+    served_rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            holds=has_one_of(_SOURCES),
+            message=f"exactly one of {', '.join(_SOURCES)}",
+        ),
+    )
 
     @classmethod
     def presence_faults(cls, given: Mapping[str, object]) -> Iterable[Fault]:

@@ -6,7 +6,7 @@ defaults, and no other.
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
-from typing import Annotated, Final
+from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
 from pydantic_core import PydanticCustomError
@@ -27,6 +27,7 @@ from xds_server.api.field import Duration, fold
 from xds_server.api.hash_key import HashKey, SourceIP
 from xds_server.api.model import Model
 from xds_server.api.problem import Fault
+from xds_server.api.schema import FORBIDDEN, REQUIRED, Rule, quoted
 from xds_server.api.weights import Weights
 
 _BLOCKS: Final = {
@@ -64,6 +65,70 @@ _NO_WEIGHTS: Final = {
 }
 
 
+def _is(kinds: Iterable[LoadBalancerType]) -> str:
+    """Write in CEL that the type is one of these."""
+    return f"self.type in [{', '.join(map(quoted, kinds))}]"
+
+
+_SERVED_RULES: Final = (
+    *(
+        Rule(
+            holds=f"!has(self.{block}) || {_is([owner])}",
+            message=f"only allowed when type is {owner} (got {{}})",
+            found="self.type",
+            at=block,
+            reason=FORBIDDEN,
+        )
+        for owner, block in _BLOCKS.items()
+    ),
+    Rule(
+        holds=f"!({_is([LoadBalancerType.PERFORMANCE_BASED])})"
+        " || has(self.performanceBased)",
+        message="required with type PerformanceBased: source: OrcaHeaders",
+        at="performanceBased",
+        reason=REQUIRED,
+    ),
+    Rule(
+        holds=f"!({_is(_HASHES)}) || has(self.hashOn) && size(self.hashOn) > 0",
+        message="required with type {}: 1 to 8 keys",
+        found="self.type",
+        at="hashOn",
+        reason=REQUIRED,
+    ),
+    Rule(
+        holds=f"!has(self.hashOn) || {_is(_HASHES)}",
+        message="not supported by type {}: use type: RingHash or Maglev",
+        found="self.type",
+        at="hashOn",
+        reason=FORBIDDEN,
+    ),
+    *(
+        Rule(
+            holds=f"!has(self.weights) || !({_is([kind])})",
+            message=f"not supported by type {kind}: {reason}",
+            at="weights",
+            reason=FORBIDDEN,
+        )
+        for kind, (reason, _) in _NO_WEIGHTS.items()
+    ),
+    Rule(
+        holds=f"!has(self.slowStart) || {_is(_SLOW_START)}",
+        message="not supported by type {}: Envoy has no slow start there",
+        found="self.type",
+        at="slowStart",
+        reason=FORBIDDEN,
+    ),
+    Rule(
+        holds="!has(self.slowStart) || !has(self.weighted)"
+        " || self.weighted.selection != 'Random'",
+        message="not supported by weighted.selection Random: "
+        "Envoy has no slow start there",
+        at="slowStart",
+        reason=FORBIDDEN,
+    ),
+)
+
+
 class SlowStart(Model):
     """How a new endpoint's share grows.
 
@@ -80,6 +145,8 @@ class LoadBalancer(Model):
 
     `weights` is there for Weighted, with its defaults, and elsewhere where written.
     """
+
+    served_rules: ClassVar[tuple[Rule, ...]] = _SERVED_RULES
 
     type: LoadBalancerType = LoadBalancerType.ROUND_ROBIN
     weighted: Weighted | None = None

@@ -23,6 +23,7 @@ from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from xds_server.api.duration import format_duration
 from xds_server.api.problem import Fault
+from xds_server.api.schema import Rule
 from xds_server.api.wording import closest, got
 
 DOCUMENT: Final = "document"
@@ -49,7 +50,9 @@ class Model(BaseModel):
     """A part of a policy: frozen, hashable, strict, camelCase outside.
 
     `later` are fields of the API that this release does not build yet; `passed_over`
-    are those that Kubernetes writes and nobody here reads.
+    are those that Kubernetes writes and nobody here reads. `told_apart` are fields that
+    left out say something else than with their default written out. `served_rules` are
+    what an API server can check of `presence_faults` and `value_faults`.
     """
 
     model_config = ConfigDict(
@@ -62,6 +65,8 @@ class Model(BaseModel):
     )
     later: ClassVar[frozenset[str]] = frozenset()
     passed_over: ClassVar[frozenset[str]] = frozenset()
+    told_apart: ClassVar[frozenset[str]] = frozenset()
+    served_rules: ClassVar[tuple[Rule, ...]] = ()
 
     @classmethod
     def presence_faults(cls, given: Mapping[str, object]) -> Iterable[Fault]:

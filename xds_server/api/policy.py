@@ -5,7 +5,7 @@ Plain data after validation: frozen, hashable, defaults filled in. The block nam
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Annotated, ClassVar, Final, Self
 
 from pydantic import Field, ValidationError
 from pydantic_core import PydanticCustomError
@@ -43,6 +43,7 @@ from xds_server.api.load_balancer import (
 )
 from xds_server.api.model import DOCUMENT, Model, faults_of
 from xds_server.api.problem import Fault, FieldPath, Severity
+from xds_server.api.schema import Rule, form
 from xds_server.api.weights import (
     ResourceRequest,
     WeightGroup,
@@ -99,6 +100,11 @@ class TargetKind(Choice):
     SERVICE = "Service"
     NAMESPACE = "Namespace"
 
+    @classmethod
+    def built(cls) -> tuple[Self, ...]:
+        """Give all but those that come later."""
+        return (cls.SERVICE,)
+
 
 class TargetRef(Model):
     """What a policy is for: a Service of its namespace, or one port of it.
@@ -106,7 +112,7 @@ class TargetRef(Model):
     `section_name` is the port's name, or its number where it has none.
     """
 
-    group: str = ""
+    group: Annotated[str, form(enum=[""])] = ""
     kind: TargetKind
     name: DnsLabel
     section_name: DnsLabel | None = None
@@ -117,9 +123,9 @@ class TargetRef(Model):
             hint = 'Services are of the core group: group: ""'
             message = f'must be "" (got "{self.group}")'
             yield Fault(path=("group",), message=message, hint=hint)
-        if self.kind is TargetKind.NAMESPACE:
+        if self.kind not in TargetKind.built():
             hint = "name the Services of the namespace one by one"
-            message = "Namespace is not supported yet"
+            message = f"{self.kind} is not supported yet"
             yield Fault(path=("kind",), message=message, hint=hint)
 
 
@@ -146,6 +152,17 @@ class PolicySpec(Model):
             "staleEndpoints",
             "tls",
         }
+    )
+
+    served_rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            holds="self.targetRefs.all(one, self.targetRefs.exists_one(other, "
+            "one.kind == other.kind && one.name == other.name && "
+            "(has(one.sectionName) ? one.sectionName : '') == "
+            "(has(other.sectionName) ? other.sectionName : '')))",
+            message="named twice",
+            at="targetRefs",
+        ),
     )
 
     target_refs: tuple[TargetRef, ...] = Field(min_length=1, max_length=16)

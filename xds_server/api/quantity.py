@@ -11,6 +11,10 @@ _QUANTITY: Final = re.compile(
     r"([+-]?(?:[0-9]{1,20}(?:\.[0-9]{0,20})?|\.[0-9]{1,20}))"
     r"([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]{1,2})?"
 )
+FORM: Final = f"^{_QUANTITY.pattern}$".replace("(?:", "(")
+LONGEST: Final = 46
+"""Characters that a quantity may have."""
+
 _SUFFIXES: Final = {
     **{suffix: Fraction(1000) ** (index - 3) for index, suffix in enumerate("num")},
     **{suffix: Fraction(1000) ** index for index, suffix in enumerate("kMGTPE", 1)},

@@ -9,7 +9,10 @@ from typing import Final, Protocol
 
 import re2  # type: ignore[import-untyped]  # ships no types
 
-_LONGEST: Final = 1024
+LONGEST: Final = 1024
+SUBSTITUTION_FORM: Final = r"^( |[^\\\p{C}\p{Z}]|\\[0-9\\])*$"
+"""Printable, with a digit or a backslash after a backslash; groups are not counted."""
+
 _LARGEST_PROGRAM: Final = 100
 """Envoy's `re2.max_program_size.error_level`, unless its own runtime says another."""
 
@@ -25,8 +28,8 @@ class _Program(Protocol):
 
 def pattern_error(pattern: str) -> str | None:
     """Say what Envoy would not take, or None."""
-    if not pattern or len(pattern) > _LONGEST:
-        return f"must be 1 to {_LONGEST} characters"
+    if not pattern or len(pattern) > LONGEST:
+        return f"must be 1 to {LONGEST} characters"
     try:
         size = _compile(pattern).programsize
     except re2.error as error:

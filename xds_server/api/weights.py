@@ -1,14 +1,15 @@
 """What share of the traffic each endpoint asks for (`weights`)."""
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Final
+from typing import Annotated, ClassVar, Final
 
 from pydantic import AfterValidator, Field
 
 from xds_server.api.field import Address, LabelKey, Labels, complain
 from xds_server.api.model import Model
 from xds_server.api.problem import Fault
-from xds_server.api.quantity import parse_quantity
+from xds_server.api.quantity import FORM, LONGEST, parse_quantity
+from xds_server.api.schema import FORBIDDEN, REQUIRED, Rule, form, has_one_of
 from xds_server.api.wording import got
 
 WEIGHT_ANNOTATION: Final = "traffic.xds-server.dev/weight"
@@ -16,13 +17,13 @@ LARGEST_WEIGHT: Final = 1_000_000
 
 _MATCHES: Final = ("matchLabels", "addresses")
 _READS: Final = ("fromAnnotation", "fromLabel", "fromResourceRequest")
+_QUANTITY: Final = "must be a Kubernetes quantity above 0, such as 100m or 1Gi"
 
 
 def _quantity(text: str) -> str:
     quantity = parse_quantity(text)
     if quantity is None or quantity <= 0:
-        must = "must be a Kubernetes quantity above 0, such as 100m or 1Gi"
-        complain(must + got(text))
+        complain(_QUANTITY + got(text))
     return text
 
 
@@ -30,7 +31,21 @@ class ResourceRequest(Model):
     """A resource that a Pod's containers request, in units of `divisor`, rounded up."""
 
     resource: LabelKey
-    divisor: Annotated[str, AfterValidator(_quantity)]
+    divisor: Annotated[
+        str,
+        AfterValidator(_quantity),
+        form(
+            pattern=FORM,
+            most=LONGEST,
+            rules=[
+                Rule(
+                    holds="isQuantity(self)"
+                    " && quantity(self).isGreaterThan(quantity('0'))",
+                    message=_QUANTITY,
+                )
+            ],
+        ),
+    ]
 
 
 class WeightRule(Model):
@@ -40,6 +55,31 @@ class WeightRule(Model):
     the Pod says its weight itself. Without that annotation, label or request the rule
     does not match.
     """
+
+    served_rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            holds=has_one_of((*_MATCHES, *_READS)),
+            message=f"exactly one of {', '.join((*_MATCHES, *_READS))}",
+        ),
+        *(
+            Rule(
+                holds=f"!has(self.{match}) || has(self.weight)",
+                message=f"required with {match}",
+                at="weight",
+                reason=REQUIRED,
+            )
+            for match in _MATCHES
+        ),
+        *(
+            Rule(
+                holds=f"!has(self.{read}) || !has(self.weight)",
+                message=f"not allowed with {read}: the Pod says it",
+                at="weight",
+                reason=FORBIDDEN,
+            )
+            for read in _READS
+        ),
+    )
 
     match_labels: Labels | None = None
     addresses: tuple[Address, ...] | None = Field(

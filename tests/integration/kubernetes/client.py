@@ -19,9 +19,11 @@ from kubernetes.aio.client.exceptions import ApiException, NotFoundException
 from kubernetes.aio.client.rest import RESTResponse
 
 Json = Mapping[str, object]
+YAML: Final = "application/yaml"
+TABLE: Final = "application/json;as=Table;v=v1;g=meta.k8s.io"
 MERGE: Final = "application/merge-patch+json"
 APPLY: Final = "application/apply-patch+yaml"
-"""Server-side apply; needs a `fieldManager` in the query."""
+"""Server-side apply, of a mapping; needs a `fieldManager` in the query."""
 
 
 class Stamp(msgspec.Struct, frozen=True):
@@ -95,6 +97,19 @@ class Client:
         """Delete what is at *path*."""
         await self.call("DELETE", path)
 
+    async def table(self, path: str) -> bytes:
+        """Return what is at *path* as the table that kubectl shows."""
+        answer = await self._send(
+            "GET", path, None, None, "application/json", accept=TABLE
+        )
+        return _accepted(answer, await answer.response.read())
+
+    async def patch_code(self, path: str, body: Json) -> int:
+        """Return the HTTP status of the answer to a change of what is at *path*."""
+        answer = await self._send("PATCH", path, None, body, MERGE)
+        await answer.response.read()
+        return int(answer.status)
+
     async def page(self, path: str, token: str = "") -> str:
         """Read one object of the collection at *path*; return the token of the next."""
         answer = await self.get(path, {"limit": "1", "continue": token})
@@ -111,10 +126,10 @@ class Client:
         path: str,
         *,
         query: Mapping[str, str] | None = None,
-        body: Json | None = None,
+        body: Json | str | None = None,
         content_type: str = "application/json",
     ) -> bytes:
-        """Return the bytes that the server answers.
+        """Return the bytes that the server answers; a text is sent as it is.
 
         Raises:
             ApiException: the server refused; by its subclasses it says how.
@@ -149,14 +164,16 @@ class Client:
         method: str,
         path: str,
         query: Mapping[str, str] | None,
-        body: Json | None,
+        body: Json | str | None,
         content_type: str,
+        *,
+        accept: str = "application/json",
     ) -> RESTResponse:
         request = await self.api.param_serialize(
             method,
             path,
             query_params=list((query or {}).items()),
-            header_params={"Accept": "application/json", "Content-Type": content_type},
+            header_params={"Accept": accept, "Content-Type": content_type},
             body=body,
             auth_settings=["BearerToken"],
         )

@@ -14,6 +14,10 @@ import pytest_asyncio
 from tests.components import KUBECONFIG
 from tests.integration.kubernetes.client import Client, connect
 from tests.integration.kubernetes.control_plane import ControlPlane, run_control_plane
+from tests.integration.kubernetes.custom_resource import (
+    CustomResource,
+    installed_policy_crd,
+)
 from tests.integration.kubernetes.namespace import Namespace, open_namespace
 from tools.kubernetes.build import find_programs
 
@@ -44,12 +48,19 @@ async def control_plane(
     await own_control_plane.restore()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def kubeconfig(own_control_plane: ControlPlane | None) -> Path:
     """Return the kubeconfig of an administrator."""
     if own_control_plane is None:
         return Path(os.environ[KUBECONFIG])
     return own_control_plane.kubeconfig
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def policy_crd(kubeconfig: Path) -> AsyncIterator[CustomResource]:
+    """Let the API server know TrafficPolicies, for the rest of the run."""
+    async with connect(kubeconfig) as client, installed_policy_crd(client) as crd:
+        yield crd
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -32,6 +32,7 @@ from xds_server.settings import (
 from xds_server.sources.files import read_once
 
 POLICIES = Path(__file__).parent.parent / "policies"
+DEPLOY = Path(__file__).parent.parent / "deploy" / "kubernetes"
 GOOD = """\
 apiVersion: v1
 kind: Service
@@ -130,6 +131,7 @@ def test_crd_prints_what_kubectl_applies() -> None:
     assert definition["kind"] == "CustomResourceDefinition"
     assert definition["metadata"]["name"] == "trafficpolicies.traffic.xds-server.dev"
     assert not re.search(r"[:-] [&*]\w", done.stdout)
+    assert done.stdout == (DEPLOY / "trafficpolicies.yaml").read_text()
 
 
 def test_render_prints_what_envoy_would_be_sent(good: Path) -> None:

@@ -24,6 +24,7 @@ from tests.integration.kubernetes.namespace import FOLLOWING, Namespace
 from tests.integration.kubernetes.objects import node, pod, service
 from xds_server.lab.backend import Address, Backend, serve_backends
 from xds_server.lab.scenario import free_port
+from xds_server.mesh.model import Protocol
 
 pytestmark = [
     pytest.mark.kubernetes,
@@ -79,7 +80,10 @@ async def sidecar(
     """Run a Service `web` with a Pod at each address, and a sidecar that follows it."""
     port = free_port()
     xds, admin = Address(LOOPBACK, free_port()), Address(LOOPBACK, free_port())
-    backends = [Backend(address=Address(each, port)) for each in addresses]
+    backends = [
+        Backend(address=Address(each, port), protocol=Protocol.HTTP1)
+        for each in addresses
+    ]
     await namespace.create_node(node(namespace.name))
     await namespace.create_service(service("web", target_port=port))
     for number, address in enumerate(addresses):
@@ -87,8 +91,8 @@ async def sidecar(
             pod(f"web-{number}", labels={"app": "web"}, node=namespace.name),
             [address],
         )
-    flags = ("--kubernetes", "--kubeconfig", str(namespace.kubeconfig))
-    flags += ("--namespace", namespace.name)
+    flags = ["--kubernetes", "--kubeconfig", str(namespace.kubeconfig)]
+    flags += ["--namespace", namespace.name]
     async with (
         serve_backends(backends),
         run_server([], home / "serve.log", xds=xds, admin=admin, flags=flags),

@@ -326,6 +326,7 @@ MORE: list[str] = [
     KEY.format("sourceIP: {}, header: {name: a}"),
     KEY.format("header: {name: ':AUTHORITY'}"),
     KEY.format("header: {}"),
+    KEY.format("header: {name: \u212aey}"),  # whose lower case is k
     KEY.format("sourceIP: {port: 1}"),
     "{type: Maglev, hashOn: [null]}",
     *(
@@ -369,12 +370,24 @@ MORE: list[str] = [
             "'fe80::1%eth0'",
             "'::ffff:10.0.0.1'",
             "'1:2:3'",
+            "'1:2:3:4:5:6:7::'",
+            "'::2:3:4:5:6:7:8'",
+            "'::0:1:2:3:4:5:6:7'",
+            "'1::2::3'",
+            "'12345::'",
+            "'00ff::1'",
+            "'0::0'",
+            "'64:ff9b::10.0.0.1'",
             "'10.0.0.1:80'",
             "Web.Shop.Example.",
             "a.1",
             "a.1b",
             "a_b",
             "'*.a'",
+            "\u212aa.b",
+            "1-1",
+            "a.1-1",
+            "a.1a1.",
             _TOO_LONG[:253],
             f"{_TOO_LONG[:253]}.",
             _TOO_LONG,
@@ -384,6 +397,7 @@ MORE: list[str] = [
         _divisor(quantity)
         for quantity in (
             *("100m", "0.5", ".5Gi", "5.", "3e2", "1E", "1n", "+1", "1e10"),
+            *("1e99", "1e-99", "9" * 20 + "E", "0." + "0" * 19 + "1", "9" * 21),
             *("-1", "0m", "0.0", "1x", "", " 1", "1 k", "1e", "1Kii", "0x1"),
         )
     ),

@@ -125,8 +125,8 @@ def _token(text: str) -> str | None:
 
 
 def _header_name(text: str) -> str | None:
-    lower = text.lower()
-    return lower if lower in _PSEUDO_HEADERS else _token(lower)
+    lower = text.lower()  # what is ASCII only then was none
+    return lower if lower in _PSEUDO_HEADERS or _token(text) else None
 
 
 def _query_name(text: str) -> str | None:

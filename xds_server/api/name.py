@@ -92,6 +92,8 @@ def ip_address(text: str) -> str | None:
 
 def host_name(text: str) -> str | None:
     """Read a DNS name: lower-cased, without the root's dot. An address is none."""
+    if not text.isascii():
+        return None  # the lower case of some other letters would be ASCII
     name = text.lower().removesuffix(".")
     last_label = name.rpartition(".")[2]
     return name if is_dns_name(name) and not last_label.isdigit() else None

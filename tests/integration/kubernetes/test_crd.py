@@ -28,6 +28,8 @@ ORCA = f"{SPELLING}, and the spelling says the source, too"
 INTEGER = "in JSON, as which the API server reads it, this is an integer"
 PROGRAM = "CEL does not know how many instructions RE2 needs"
 GROUPS = "CEL does not know how many groups an expression has"
+BYTE = "CEL's RE2 is that of Go, which has no escape for a single byte"
+CHARACTER = "CEL reads a pattern as characters, Envoy as bytes"
 MAPPED = "CEL knows no IPv4 addresses that are written as IPv6"
 
 REFUSED_IN_A_CLUSTER_ONLY = {
@@ -36,6 +38,7 @@ REFUSED_IN_A_CLUSTER_ONLY = {
     "{type: least-conn}": SPELLING,
     KEY.format("cookie: {name: a, sameSite: STRICT}"): SPELLING,
     "{type: CLIENT_SIDE_WEIGHTED_ROUND_ROBIN, performanceBased: {}}": ORCA,
+    KEY.format(REGEX.format(r"'\C'", "x")): BYTE,
     one_address("'::ffff:10.0.0.1'"): MAPPED,
 }
 TAKEN_IN_A_CLUSTER_ONLY = {
@@ -43,9 +46,10 @@ TAKEN_IN_A_CLUSTER_ONLY = {
     RING.format("minimumRingSize: 1e3"): INTEGER,
     KEY.format(REGEX.format("'^[A-Za-z0-9_-]{20,200}$'", "x")): PROGRAM,
     KEY.format(REGEX.format("'x{97}'", "x")): PROGRAM,
+    KEY.format(REGEX.format(r"'\x{263a}'", "x")): CHARACTER,
     KEY.format(REGEX.format("'(a)(b)'", r"'\3'")): GROUPS,
 }
-"""`check` has an error for these; of a cluster's policies, the server tells it."""
+"""The server checks them again when it reads them."""
 
 
 class Column(msgspec.Struct, frozen=True):

@@ -4,6 +4,7 @@ Backends listen on addresses of their own on the loopback interface: an API serv
 no 127.0.0.0/8 for a Pod's.
 """
 
+import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -41,10 +42,12 @@ ADDRESSES: Final = tuple(f"198.18.7.{number}" for number in range(1, 4))
 @pytest.fixture
 def addresses() -> Iterator[tuple[str, ...]]:
     """Return addresses of this machine that a Pod may have."""
+    if shutil.which("ip") is None:
+        pytest.skip("no ip program: install iproute2")
     added: list[str] = []
     try:
         for each in ADDRESSES:
-            command = ["ip", "address", "add", f"{each}/32", "dev", "lo"]
+            command = ["ip", "address", "replace", f"{each}/32", "dev", "lo"]
             done = subprocess.run(  # noqa: S603 - of our own
                 command, capture_output=True, text=True, check=False
             )

@@ -5,7 +5,15 @@ import json
 
 import pytest
 
-from xds_server.api.decode import MAX_DOCUMENT_BYTES, decode, too_large
+from xds_server.api.decode import (
+    MAX_DOCUMENT_BYTES,
+    decode,
+    decode_object,
+    too_large,
+)
+from xds_server.api.document import Revision
+from xds_server.api.manifest import UNSAID
+from xds_server.api.policy import TargetKind, TargetRef
 from xds_server.api.problem import ObjectKey, report
 
 POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n"
@@ -252,3 +260,23 @@ def test_the_garbage_collector_runs_on_afterwards() -> None:
     decode(b"a: [", source="x.yaml")
 
     assert gc.isenabled()
+
+
+def test_an_object_of_an_api_server_says_which_version_it_is() -> None:
+    """An invalid one too, with the targets that can be read; a file's has none."""
+    policy = {
+        "apiVersion": "traffic.xds-server.dev/v1alpha1",
+        "kind": "TrafficPolicy",
+        "metadata": {"namespace": "shop", "name": "p", "uid": "u", "generation": 3},
+        "spec": {
+            "targetRefs": [{"kind": "Service", "name": "web"}, {"kind": "Gateway"}],
+        },
+    }
+    text = json.dumps(policy)
+    told = decode_object(text.encode(), source="p", type_meta=UNSAID)
+    written = decode(text.encode(), source="p.json")
+
+    web = TargetRef(kind=TargetKind.SERVICE, name="web")
+    assert not told.documents
+    assert told.revision == Revision(uid="u", generation=3, targets=(web,))
+    assert written.revision is None

@@ -1,10 +1,12 @@
 """Which policy is in force where, and what is told to the others."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.mesh.documents import HTTP, TCP, document, policy, service, slice_of
 from xds_server.api.decode import decode
-from xds_server.api.document import Document
+from xds_server.api.document import Document, Revision
 from xds_server.api.kubernetes import ServicePort
 from xds_server.api.policy import (
     HashHeader,
@@ -12,6 +14,8 @@ from xds_server.api.policy import (
     LoadBalancer,
     LoadBalancerType,
     RingHash,
+    TargetKind,
+    TargetRef,
     TrafficPolicy,
     WeightRule,
     Weights,
@@ -124,6 +128,12 @@ def test_of_two_policies_of_a_level_the_first_by_name_wins(reverse: bool) -> Non
     assert in_force(index) == {80: LoadBalancerType.RANDOM}
     assert accepted(index, "a").status
     assert accepted(index, "b").reason is Reason.CONFLICTED
+    assert condition(index.statuses[key("b")], ConditionType.CONFLICTED) == Condition(
+        type=ConditionType.CONFLICTED,
+        status=True,
+        reason=Reason.CONFLICTED,
+        message="TrafficPolicy shop/a",
+    )
     assert errors(index) == [
         (
             "policy.yaml:1:5: spec.targetRefs[0].name: Service shop/web is already "
@@ -338,6 +348,32 @@ def test_a_policy_that_was_never_accepted_has_a_status_of_unknown_targets() -> N
     (target,) = index.statuses[key("p")].targets
     assert target.target is None
     assert accepted(index, "p").message == "p.yaml:3:1: must be prime"
+
+
+def test_a_policy_of_an_api_server_has_the_revision_that_was_judged() -> None:
+    """The newest, be it in force or not, and the targets that a bad one names."""
+    first, second = Revision(uid="u", generation=1), Revision(uid="u", generation=2)
+    index = index_of(service(), replace(policy("p"), revision=first))
+    before = index.statuses[key("p")]
+    web = TargetRef(kind=TargetKind.SERVICE, name="web")
+    never = Revision(uid="v", generation=1, targets=(web,))
+    for name, revision in (("p", second), ("q", never)):
+        wrong = Problem(place=Place(name), message="wrong", object_key=key(name))
+        index.apply(
+            [
+                Reported(
+                    source=name,
+                    problems=(wrong,),
+                    rejected=frozenset({key(name)}),
+                    revision=revision,
+                )
+            ]
+        )
+
+    assert before.revision == first
+    assert index.statuses[key("p")].revision == second
+    assert index.statuses[key("q")].revision == never
+    assert [each.target for each in index.statuses[key("q")].targets] == [web]
 
 
 def test_a_mended_policy_is_accepted_again() -> None:

@@ -5,17 +5,20 @@ one document never keeps the others out; what is no YAML at all keeps everything
 """
 
 import gc
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import msgspec
+from pydantic import ValidationError
 
 from xds_server.api import json_syntax, yaml_syntax
-from xds_server.api.document import Body, Decoded, Document
+from xds_server.api.document import Body, Decoded, Document, Revision
 from xds_server.api.kind import judge
-from xds_server.api.manifest import Manifest, TypeMeta, UnreadableError
+from xds_server.api.manifest import Manifest, TypeMeta, UnreadableError, Value
+from xds_server.api.model import DOCUMENT
 from xds_server.api.passage import Locator, Origin
+from xds_server.api.policy import TargetRef
 from xds_server.api.problem import (
     Fault,
     ObjectKey,
@@ -58,10 +61,34 @@ def decode_object(data: bytes, *, source: str, type_meta: TypeMeta) -> Decoded:
     It is of *type_meta* where it does not say itself, as in a list. Places name
     `source` alone: there are no lines that anybody has seen.
     """
-    reading = _Reading()
     value = msgspec.json.decode(data)
+    reading = _Reading(_revision(value))
     reading.add(Manifest(passage=Origin(source), value=value, inherited=type_meta))
     return reading.result() or Decoded()
+
+
+def _revision(value: Value) -> Revision | None:
+    """Read which version of an object this is, as an API server writes it."""
+    metadata, spec = _mapping(value, "metadata"), _mapping(value, "spec")
+    uid, generation = metadata.get("uid"), metadata.get("generation")
+    if not isinstance(uid, str):
+        return None
+    return Revision(
+        uid=uid,
+        generation=generation if isinstance(generation, int) else 0,
+        targets=tuple(_readable(spec.get("targetRefs"))),
+    )
+
+
+def _mapping(value: Value, key: str) -> Mapping[str, Value]:
+    found = value.get(key) if isinstance(value, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _readable(targets: Value) -> Iterator[TargetRef]:
+    for each in targets if isinstance(targets, list) else ():
+        with suppress(ValidationError):
+            yield TargetRef.model_validate(each, context=DOCUMENT)
 
 
 def too_large(size: int, *, source: str) -> Problem:
@@ -74,9 +101,10 @@ def too_large(size: int, *, source: str) -> Problem:
 
 
 class _Reading:
-    """What was understood so far."""
+    """What was understood so far; of an API server's object, of which *revision*."""
 
-    def __init__(self) -> None:
+    def __init__(self, revision: Revision | None = None) -> None:
+        self._revision = revision
         self._documents: dict[ObjectKey, Document] = {}
         self._problems: list[Problem] = []
         self._rejected: set[ObjectKey] = set()
@@ -106,7 +134,9 @@ class _Reading:
             fault = Fault(path=("metadata", "name"), message=message, hint=_RENAME)
             self._problems.append(_located(fault, passage, key))
             return
-        self._documents[key] = Document(key=key, body=body, locate=passage.locate)
+        self._documents[key] = Document(
+            key=key, body=body, locate=passage.locate, revision=self._revision
+        )
 
     def result(self) -> Decoded | None:
         """Give all of it; None where nothing was there."""
@@ -121,6 +151,7 @@ class _Reading:
                 for problem in self._problems
                 if problem.severity is Severity.ERROR
             ),
+            revision=self._revision,
         )
 
 

@@ -4,12 +4,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from xds_server.api.kubernetes import EndpointSlice, Pod, Service
-from xds_server.api.policy import TrafficPolicy
+from xds_server.api.policy import TargetRef, TrafficPolicy
 from xds_server.api.problem import FieldPath, ObjectKey, Place, Problem
 
-__all__ = ["Body", "Decoded", "Document", "FieldPath"]
+__all__ = ["Body", "Decoded", "Document", "FieldPath", "Revision"]
 
 Body = TrafficPolicy | Service | EndpointSlice | Pod
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """Which version of an object an API server told of.
+
+    `uid` tells an object from those that had its name before; `generation` counts what
+    was asked for, and does not move with the status. `targets` are those of a policy
+    that can be read, be it valid or not.
+    """
+
+    uid: str
+    generation: int = 0
+    targets: tuple[TargetRef, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -17,12 +31,13 @@ class Document:
     """One valid object.
 
     `locate(path)` gives the place of the value at a path, or of its nearest parent that
-    was written.
+    was written. `revision` is unset for what no API server told.
     """
 
     key: ObjectKey
     body: Body
     locate: Callable[[FieldPath], Place]
+    revision: Revision | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,10 +47,12 @@ class Decoded:
     `rejected` names objects that were there but invalid: their last good version stays
     in force. `is_complete` is False where not every object could be made out, as in
     bytes that are no YAML: what is no longer named is then not known to be gone, and
-    all that this source said before stays in force.
+    all that this source said before stays in force. `revision` is that of the one
+    object of an API server, valid or not.
     """
 
     documents: tuple[Document, ...] = ()
     problems: tuple[Problem, ...] = ()
     rejected: frozenset[ObjectKey] = frozenset()
     is_complete: bool = True
+    revision: Revision | None = None

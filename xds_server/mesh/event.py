@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from xds_server.api.document import Document
+from xds_server.api.document import Document, Revision
 from xds_server.api.problem import ObjectKey, Problem
 
 
@@ -25,12 +25,14 @@ class Reported:
     """All that is wrong at one place (a file), replacing what was said of it before.
 
     `rejected` names the objects whose newest version is invalid. What was applied of
-    them before stays in force; the problems tell why.
+    them before stays in force; the problems tell why. `revision` is that of a rejected
+    version, where an API server told of it.
     """
 
     source: str
     problems: tuple[Problem, ...]
     rejected: frozenset[ObjectKey] = frozenset()
+    revision: Revision | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,9 +7,9 @@ that was rejected) in; one `PolicyStatus` a policy out.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
-from xds_server.api.document import Document
+from xds_server.api.document import Document, Revision
 from xds_server.api.policy import TrafficPolicy
 from xds_server.api.problem import ObjectKey, Severity
 from xds_server.mesh.event import Reported
@@ -29,12 +29,21 @@ _Cell = tuple[ObjectKey, int, str]
 have another Service at the position, whose verdict comes before the old one goes."""
 
 
+class _Rejection(NamedTuple):
+    """Why a source rejects the newest version, and which that is."""
+
+    reason: str
+    revision: Revision | None
+
+
 class Ledger:
     """What is known of each policy, and its status."""
 
     def __init__(self) -> None:
         self._verdicts: dict[_Cell, Verdict] = {}
-        self._rejections: defaultdict[ObjectKey, dict[str, str]] = defaultdict(dict)
+        self._rejections: defaultdict[ObjectKey, dict[str, _Rejection]] = defaultdict(
+            dict
+        )
         self._statuses: dict[ObjectKey, PolicyStatus] = {}
 
     @property
@@ -61,7 +70,9 @@ class Ledger:
                 del self._rejections[key]
         for key in after.rejected:
             if key.kind == _KIND:
-                self._rejections[key][after.source] = _reason(key, after)
+                self._rejections[key][after.source] = _Rejection(
+                    _reason(key, after), after.revision
+                )
         return set(before.rejected | after.rejected)
 
     def restate(self, key: ObjectKey, document: Document | None) -> bool:
@@ -73,14 +84,11 @@ class Ledger:
         return before != after
 
     def _state(self, key: ObjectKey, document: Document | None) -> PolicyStatus | None:
-        rejection = "; ".join(
-            text for _, text in sorted(self._rejections.get(key, {}).items())
-        )
+        rejections = [each for _, each in sorted(self._rejections.get(key, {}).items())]
+        rejection = "; ".join(each.reason for each in rejections)
+        revision = next((one.revision for one in rejections if one.revision), None)
         if document is None:
-            if not rejection:
-                return None
-            unknown = TargetStatus(target=None, conditions=(_rejected(rejection),))
-            return PolicyStatus(key=key, targets=(unknown,))
+            return _never_accepted(key, rejection, revision) if rejection else None
         if not isinstance(document.body, TrafficPolicy):
             return None
         targets = []
@@ -91,7 +99,27 @@ class Ledger:
                 text = f"{rejection}; the last accepted version is in force"
                 conditions = _replace_accepted(conditions, _rejected(text))
             targets.append(TargetStatus(target=target, conditions=conditions))
-        return PolicyStatus(key=key, targets=tuple(targets))
+        return PolicyStatus(
+            key=key,
+            targets=tuple(targets),
+            revision=revision or document.revision,
+        )
+
+
+def _never_accepted(
+    key: ObjectKey, rejection: str, revision: Revision | None
+) -> PolicyStatus:
+    """Return the status of a policy of which no version is in force."""
+    targets = revision.targets if revision else ()
+    conditions = (_rejected(rejection),)
+    return PolicyStatus(
+        key=key,
+        targets=tuple(
+            TargetStatus(target=target, conditions=conditions)
+            for target in targets or (None,)
+        ),
+        revision=revision,
+    )
 
 
 def _cell(verdict: Verdict) -> _Cell:

@@ -6,6 +6,7 @@ One status a policy, one entry a target. Values only; the index makes them.
 from dataclasses import dataclass
 from enum import StrEnum
 
+from xds_server.api.document import Revision
 from xds_server.api.policy import TargetRef
 from xds_server.api.problem import ObjectKey
 
@@ -13,11 +14,12 @@ from xds_server.api.problem import ObjectKey
 class ConditionType(StrEnum):
     """What a condition tells about a policy at a target (GEP-713).
 
-    `Warnings` and `Overridden` appear only where they are true.
+    `Conflicted`, `Overridden` and `Warnings` appear only where they are true.
     """
 
     ACCEPTED = "Accepted"
     RESOLVED_REFS = "ResolvedRefs"
+    CONFLICTED = "Conflicted"
     OVERRIDDEN = "Overridden"
     WARNINGS = "Warnings"
 
@@ -57,10 +59,14 @@ class TargetStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyStatus:
-    """What became of a policy, at every target in the order of its `targetRefs`."""
+    """What became of a policy, at every target in the order of its `targetRefs`.
+
+    `revision` is the newest version that an API server told of, in force or not.
+    """
 
     key: ObjectKey
     targets: tuple[TargetStatus, ...]
+    revision: Revision | None = None
 
     @property
     def accepted(self) -> bool:

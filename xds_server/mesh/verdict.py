@@ -124,6 +124,10 @@ def _lost(outcome: Outcome) -> bool:
     return winner is not None and winner.policy is not outcome.reference.policy
 
 
+def _winner(outcome: Outcome) -> str:
+    return str(outcome.winner.policy.key) if outcome.winner else ""
+
+
 def _overridden(outcome: Outcome) -> bool:
     """Whether that other policy is more specific: normal, and no conflict."""
     winner = outcome.winner
@@ -176,13 +180,12 @@ def _conditions(
             type=ConditionType.RESOLVED_REFS, status=True, reason=Reason.RESOLVED_REFS
         ),
     ]
-    overriding = [
-        str(outcome.winner.policy.key)
-        for outcome in outcomes
-        if outcome.winner and _lost(outcome) and _overridden(outcome)
-    ]
+    lost = [each for each in outcomes if _lost(each)]
+    conflicting = [_winner(each) for each in lost if not _overridden(each)]
+    overriding = [_winner(each) for each in lost if _overridden(each)]
     warnings = [p.message for p in problems if p.severity is Severity.WARNING]
     for type_, reason, messages in (
+        (ConditionType.CONFLICTED, Reason.CONFLICTED, conflicting),
         (ConditionType.OVERRIDDEN, Reason.OVERRIDDEN, overriding),
         (ConditionType.WARNINGS, Reason.WARNINGS, warnings),
     ):

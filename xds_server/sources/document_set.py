@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from xds_server.api.document import Decoded, Document
+from xds_server.api.document import Decoded, Document, Revision
 from xds_server.api.problem import ObjectKey, Problem
 from xds_server.mesh.event import Applied, Deleted, Event, Reported
 
@@ -32,6 +32,7 @@ class _Saying:
     documents: dict[ObjectKey, Document] = field(default_factory=dict)
     rejected: frozenset[ObjectKey] = frozenset()
     problems: tuple[Problem, ...] = ()
+    revision: Revision | None = None
 
     def keys(self) -> set[ObjectKey]:
         """Return all objects that are mentioned."""
@@ -116,12 +117,14 @@ class DocumentSet:
             for key, document in saying.documents.items()
             if self._speaker(key) not in (None, origin)
         )
+        rejected = frozenset(
+            key for key in saying.rejected if self._speaker(key) in (None, origin)
+        )
         return Reported(
             source=origin[1],
             problems=(*saying.problems, *duplicates),
-            rejected=frozenset(
-                key for key in saying.rejected if self._speaker(key) in (None, origin)
-            ),
+            rejected=rejected,
+            revision=saying.revision if rejected else None,
         )
 
     def _duplicate(self, document: Document) -> Problem:
@@ -143,4 +146,9 @@ def _merge(before: _Saying, decoded: Decoded) -> _Saying:
     if not decoded.is_complete:  # any that is named no more may be the unnamed one
         rejected |= before.documents.keys() - good.keys()
     kept = {key: d for key, d in before.documents.items() if key in rejected}
-    return _Saying(documents=kept | good, rejected=rejected, problems=decoded.problems)
+    return _Saying(
+        documents=kept | good,
+        rejected=rejected,
+        problems=decoded.problems,
+        revision=decoded.revision,
+    )

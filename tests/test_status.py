@@ -12,6 +12,7 @@ from xds_server.serve.client import ClientStatus, Connection, TypeStatus
 from xds_server.serve.node import Node
 from xds_server.serve.quarantine import Rejection
 from xds_server.serve.response import Head, Mode
+from xds_server.serve.subscription import Subscription
 from xds_server.snapshot.table import Table
 from xds_server.sources.files import load
 from xds_server.status import status_of
@@ -59,8 +60,7 @@ def client(*rejections: Rejection) -> ClientStatus:
     )
     clusters = TypeStatus(
         type_url=CLUSTER,
-        is_wildcard=True,
-        names=0,
+        subscription=Subscription(is_wildcard=True),
         sent=None,
         is_waiting=False,
         accepted_version="1",

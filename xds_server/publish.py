@@ -9,6 +9,7 @@ connected. gRPC clients name all that they want: their tables have that and no m
 from collections import Counter
 from collections.abc import Iterator, Mapping, Set as AbstractSet
 from functools import cache, partial
+from types import MappingProxyType
 
 import structlog
 
@@ -83,6 +84,16 @@ class Publisher:
             untranslatable(self._index.document_of(name), error)
             for name, error in self._failures.items()
         )
+
+    @property
+    def failures(self) -> Mapping[ServiceName, TranslateError]:
+        """Why the newest versions of Services are not published, live and read-only."""
+        return MappingProxyType(self._failures)
+
+    @property
+    def shared(self) -> Mapping[str, Table]:
+        """The tables of what all Envoys share, by type URL."""
+        return MappingProxyType(self._shared)
 
     @property
     def versions(self) -> Mapping[str, str]:

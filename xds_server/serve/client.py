@@ -42,17 +42,40 @@ class SendTimes:
 class TypeStatus:
     """What one client holds of one resource type.
 
-    `accepted_version` is the last one that it acknowledged. `rejections` are what it
-    did not accept and has not accepted since.
+    `accepted_version` is the last one that it acknowledged, and `accepted_sequence`
+    what its table was at then (-1 before). `rejections` are what it did not accept and
+    has not accepted since; `withheld` are the names that are not sent again for that.
+    `unanswered` are those of a response whose answer is awaited, or overdue.
     """
 
     type_url: str
-    is_wildcard: bool
-    names: int
+    subscription: Subscription
     sent: Head | None
     is_waiting: bool
     accepted_version: str | None
     rejections: tuple[Rejection, ...]
+    accepted_sequence: int = -1
+    is_overdue: bool = False
+    unanswered: tuple[str, ...] = ()
+    withheld: frozenset[str] = frozenset()
+
+    @property
+    def is_wildcard(self) -> bool:
+        """Whether the client wants everything."""
+        return self.subscription.is_wildcard
+
+    @property
+    def names(self) -> int:
+        """How many names it asked for."""
+        return len(self.subscription.names)
+
+    def has_accepted(self, name: str, sequence: int) -> bool:
+        """Whether the client holds *name* as it is since *sequence*.
+
+        The sequence is `Table.sequence_of(name)` of the table that the client sees.
+        """
+        is_open = name in self.withheld or name in self.unanswered
+        return sequence <= self.accepted_sequence and not is_open
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,13 +142,16 @@ class FollowedType(Protocol):
 
 def type_status(followed: FollowedType) -> TypeStatus:
     """Return the state of one type as a value."""
-    exchange, subscription = followed.exchange, followed.subscription
+    exchange = followed.exchange
     return TypeStatus(
         type_url=followed.table.type_url,
-        is_wildcard=subscription.is_wildcard,
-        names=len(subscription.names),
+        subscription=followed.subscription,
         sent=exchange.sent,
         is_waiting=exchange.is_waiting,
         accepted_version=exchange.accepted_version,
         rejections=exchange.rejections,
+        accepted_sequence=exchange.accepted_sequence,
+        is_overdue=exchange.is_overdue,
+        unanswered=exchange.unanswered,
+        withheld=exchange.quarantine.withheld,
     )

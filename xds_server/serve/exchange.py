@@ -40,7 +40,7 @@ class Exchange:
         self.sent_sequence = -1
         self.accepted_sequence = -1
         self.answered_sequence = -1
-        self._is_overdue = False
+        self.is_overdue = False
         self._table = table
         self._repetition = 0
         self._about: tuple[str, ...] = ()
@@ -53,6 +53,11 @@ class Exchange:
         if self._unexplained is not None:
             found[self._unexplained] = None
         return tuple(found)
+
+    @property
+    def unanswered(self) -> tuple[str, ...]:
+        """What the last response brought news of, until the client answers it."""
+        return self._about if self.is_waiting or self.is_overdue else ()
 
     @property
     def next_nonce(self) -> str:
@@ -78,7 +83,7 @@ class Exchange:
         self._about = about
         self.quarantine.pass_by(about)
         self.is_waiting = True
-        self._is_overdue = False
+        self.is_overdue = False
 
     def hear(self, nonce: str, error: str | None) -> Verdict:
         """Return what a request with *nonce* says of the last response.
@@ -91,8 +96,8 @@ class Exchange:
             return Verdict.SILENT
         if nonce != self.sent.nonce:
             return Verdict.STALE
-        is_expected = self.is_waiting or self._is_overdue
-        self.is_waiting = self._is_overdue = False
+        is_expected = self.is_waiting or self.is_overdue
+        self.is_waiting = self.is_overdue = False
         self.answered_sequence = self.sent_sequence
         if error is not None:
             if not is_expected:
@@ -122,7 +127,7 @@ class Exchange:
         if self.sent is None or not self.is_waiting:
             return None
         self.is_waiting = False
-        self._is_overdue = True
+        self.is_overdue = True
         self._unexplained = Rejection(head=self.sent, message=message)
         return self._unexplained
 

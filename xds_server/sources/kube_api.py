@@ -1,4 +1,4 @@
-"""The calls to one Kubernetes API server: bytes by path, and watches line by line.
+"""The calls to one Kubernetes API server: bytes by path, watches line by line, writes.
 
 In: a kubeconfig, or the account of the Pod we run in. Out: JSON as the server sent it,
 or one error that says what happened. The `kubernetes` package carries the calls
@@ -8,6 +8,7 @@ read.
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -23,9 +24,13 @@ from yaml import YAMLError
 from xds_server.sources.source import SourceError
 
 Query = Mapping[str, str]
+Json = Mapping[str, object]
 
 _CONNECT_SECONDS: Final = 10
 _READ_SECONDS: Final = 60
+_BRIEF: Final = aiohttp.ClientTimeout(
+    total=_READ_SECONDS, sock_connect=_CONNECT_SECONDS
+)
 _OK: Final = range(200, 300)
 _UNAUTHORIZED: Final = 401
 
@@ -40,6 +45,17 @@ class KubeError(Exception):
     def __init__(self, message: str, status: int = 0) -> None:
         super().__init__(message)
         self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What is asked of the server."""
+
+    method: str
+    path: str
+    query: Query | None = None
+    body: Json | None = None
+    content_type: str = "application/json"
 
 
 class _Status(msgspec.Struct, frozen=True):
@@ -74,11 +90,31 @@ class KubeApi:
         Raises:
             KubeError: it could not be had.
         """
-        limits = aiohttp.ClientTimeout(
-            total=_READ_SECONDS, sock_connect=_CONNECT_SECONDS
-        )
-        async with self._answer(path, query, limits) as response:
+        async with self._answer(_Call("GET", path, query), _BRIEF) as response:
             return await response.read()
+
+    async def create(self, path: str, body: Json) -> None:
+        """Create the object *body* in the collection at *path*.
+
+        Raises:
+            KubeError: it was not created.
+        """
+        async with self._answer(_Call("POST", path, body=body), _BRIEF):
+            pass
+
+    async def apply(self, path: str, body: Json, *, manager: str) -> None:
+        """Let the fields in *body* be as they are there, and *manager*'s.
+
+        It is a server-side apply: what the manager applied before and is in it no more
+        goes, and what other managers say of the same fields is overruled.
+
+        Raises:
+            KubeError: it was not applied.
+        """
+        query = {"fieldManager": manager, "force": "true"}
+        call = _Call("PATCH", path, query, body, "application/apply-patch+yaml")
+        async with self._answer(call, _BRIEF):
+            pass
 
     async def watch(
         self, path: str, query: Query, *, silence: timedelta
@@ -94,7 +130,7 @@ class KubeApi:
         limits = aiohttp.ClientTimeout(
             total=None, sock_connect=_CONNECT_SECONDS, sock_read=silence.total_seconds()
         )
-        async with self._answer(path, query, limits) as response:
+        async with self._answer(_Call("GET", path, query), limits) as response:
             rest = b""
             yield rest
             async for chunk in response.content.iter_any():
@@ -104,11 +140,11 @@ class KubeApi:
 
     @asynccontextmanager
     async def _answer(
-        self, path: str, query: Query, limits: aiohttp.ClientTimeout
+        self, call: "_Call", limits: aiohttp.ClientTimeout
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Yield an answer that is good, and turn what goes wrong into a KubeError."""
         try:
-            answer = await self._send(path, query, limits)
+            answer = await self._send(call, limits)
             response: aiohttp.ClientResponse = answer.response
             async with response:
                 if response.status not in _OK:
@@ -120,14 +156,16 @@ class KubeApi:
         except (aiohttp.ClientError, OSError) as error:
             raise KubeError(str(error) or type(error).__name__) from error
 
-    async def _send(
-        self, path: str, query: Query, limits: aiohttp.ClientTimeout
-    ) -> RESTResponse:
+    async def _send(self, call: "_Call", limits: aiohttp.ClientTimeout) -> RESTResponse:
+        headers = {"Accept": "application/json"}
+        if call.body is not None:
+            headers["Content-Type"] = call.content_type
         request = await self._client.param_serialize(
-            "GET",
-            path,
-            query_params=list(query.items()),
-            header_params={"Accept": "application/json"},
+            call.method,
+            call.path,
+            query_params=list((call.query or {}).items()),
+            header_params=headers,
+            body=call.body,
             auth_settings=["BearerToken"],
         )
         return await self._client.call_api(*request, _request_timeout=limits)

@@ -87,23 +87,43 @@ class _EventType(StrEnum):
     ERROR = "ERROR"
 
 
-class _ListMeta(msgspec.Struct, frozen=True, rename="camel"):
+class ListMeta(msgspec.Struct, frozen=True, rename="camel"):
+    """When a list was read, and where it goes on."""
+
     resource_version: str = ""
     next_page: str = msgspec.field(default="", name="continue")
 
 
-class _Page(msgspec.Struct, frozen=True):
-    metadata: _ListMeta
+class Page(msgspec.Struct, frozen=True):
+    """Some of the objects of a list."""
+
+    metadata: ListMeta
     items: list[msgspec.Raw] | None = None
 
 
 class _Object(msgspec.Struct, frozen=True):
-    metadata: _ListMeta = _ListMeta()
+    metadata: ListMeta = ListMeta()
 
 
 class _Event(msgspec.Struct, frozen=True):
     type: _EventType
     object: msgspec.Raw
+
+
+async def pages(api: KubeApi, collection: Collection) -> AsyncIterator[Page]:
+    """Yield all objects that there are, a page at a time.
+
+    Raises:
+        KubeError: they could not be had.
+    """
+    query = {**collection.query, "limit": _PAGE}
+    while True:
+        body = await api.get(collection.path, query)
+        page = msgspec.json.decode(body, type=Page)
+        yield page
+        if not page.metadata.next_page:
+            return
+        query["continue"] = page.metadata.next_page
 
 
 class Reflector:
@@ -147,21 +167,14 @@ class Reflector:
             KubeError: the server cannot be heard.
         """
         if not self._version:
-            objects = [each async for each in self._list()]
+            objects: list[msgspec.Raw] = []
+            version = ""
+            async for page in pages(self._api, self._collection):
+                objects += page.items or ()
+                version = page.metadata.resource_version
+            self._version = version
             self._tell(Replaced(tuple(objects)))
         await self._watch()
-
-    async def _list(self) -> AsyncIterator[msgspec.Raw]:
-        query = {**self._collection.query, "limit": _PAGE}
-        while True:
-            body = await self._api.get(self._collection.path, query)
-            page = msgspec.json.decode(body, type=_Page)
-            for each in page.items or ():
-                yield each
-            if not page.metadata.next_page:
-                self._version = page.metadata.resource_version
-                return
-            query["continue"] = page.metadata.next_page
 
     async def _watch(self) -> None:
         """Watch until that ends, be it by an error, unless it has hardly begun."""

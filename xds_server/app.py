@@ -10,12 +10,19 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -25,6 +32,7 @@ from xds_server.engine import Snapshot, XdsServer
 from xds_server.mesh.index import Changes, Index
 from xds_server.mesh.service import ServiceName
 from xds_server.observe import Journal, Metrics
+from xds_server.policy_status.survey import Survey
 from xds_server.publish import Publisher
 from xds_server.serve.admin import AdminEndpoint
 from xds_server.settings import ServeSettings
@@ -32,6 +40,9 @@ from xds_server.sources.document_set import DocumentSet
 from xds_server.sources.files import FilesSource
 from xds_server.sources.source import Source, SourceError
 from xds_server.status import Json, status_of
+
+if TYPE_CHECKING:
+    from xds_server.policy_status.writer import StatusWriter
 
 logger = structlog.get_logger(__name__)
 
@@ -58,10 +69,16 @@ class ControlPlane:
         self._changed: set[ServiceName] = set()
         self._debounce = Debounce(quiet=_QUIET, ceiling=_CEILING)
         self._metrics = Metrics(self._publisher.tables)
+        self._writer = _status_writer(settings, self._survey)
+        self._ready = asyncio.Event()
         self._server = XdsServer(
             snapshot=self._snapshot,
             directory=self._publisher,
-            observers=(Journal(), self._metrics),
+            observers=(
+                Journal(),
+                self._metrics,
+                *([self._writer] if self._writer else ()),
+            ),
         )
         self._admin = AdminEndpoint(
             is_ready=lambda: self._snapshot.is_ready,
@@ -92,6 +109,8 @@ class ControlPlane:
             logger.info("listening", xds_address=xds, admin_address=admin)
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             coroutines = [self._publish(), *map(self._follow, self._sources)]
+            if self._writer is not None:
+                coroutines.append(self._write_statuses(self._writer))
             for coroutine in coroutines:
                 stack.callback(tasks.create_task(coroutine).cancel)
             yield
@@ -105,6 +124,8 @@ class ControlPlane:
             changes = self._index.apply(events)
             _log_problems(changes)
             self._changed |= changes.services | changes.deleted
+            if changes.statuses and self._writer is not None:
+                self._writer.hear()
             if self._changed or not self._snapshot.is_ready:
                 self._debounce.touch()
 
@@ -129,15 +150,39 @@ class ControlPlane:
             )
             if self._index.listed and not self._snapshot.is_ready:
                 self._snapshot.declare_ready()
+                self._ready.set()
                 gc.freeze()
                 gc.enable()
                 logger.info("ready", services=len(self._index.services))
+
+            if self._writer is not None:
+                self._writer.recount()
+
+    async def _write_statuses(self, writer: "StatusWriter") -> None:
+        """Write onto policies what became of them, for ever.
+
+        Before everything is listed, nobody knows that. Where there are several
+        replicas, one of them may do this.
+        """
+        await self._ready.wait()
+        await writer.run()
+
+    def _survey(self) -> Survey:
+        return Survey(
+            self._index,
+            tables=self._publisher.shared,
+            failures=self._publisher.failures,
+            clients=self._server.statuses(),
+        )
 
     def _status(self) -> Json:
         return status_of(
             self._index,
             self._server.statuses(),
-            untranslated=self._publisher.problems,
+            untranslated=(
+                *self._publisher.problems,
+                *(self._writer.problems if self._writer else ()),
+            ),
             version=version("xds-server"),
             is_ready=self._snapshot.is_ready,
         )
@@ -175,6 +220,23 @@ def _sources(paths: Sequence[Path], settings: ServeSettings) -> Iterator[Source]
             collections(settings.namespace, settings.selector),
             documents,
         )
+
+
+def _status_writer(
+    settings: ServeSettings, survey: Callable[[], Survey]
+) -> "StatusWriter | None":
+    """Return who writes onto the policies of a cluster what became of them."""
+    if not settings.kubernetes:
+        return None
+    from xds_server.policy_status.writer import StatusWriter  # noqa: PLC0415
+    from xds_server.sources.kube_api import KubeApi  # noqa: PLC0415 - as above
+    from xds_server.sources.kubernetes import collections  # noqa: PLC0415
+
+    return StatusWriter(
+        KubeApi(settings.kubeconfig_path),
+        collections(settings.namespace, settings.selector),
+        survey,
+    )
 
 
 async def serve(paths: Iterable[Path], settings: ServeSettings) -> None:

@@ -100,11 +100,15 @@ async def first_problems(mesh: Mesh) -> list[str]:
 
 @pytest.mark.usefixtures("policy_crd")
 async def test_none_of_its_permissions_is_idle(namespace: Namespace) -> None:
-    """Without one of them something is missing, and is named."""
+    """Without one of them something is missing, and is named.
+
+    Of those to write, the tests of the status say so.
+    """
     every = [
         Rule(rule.api_groups, [resource], rule.verbs)
         for rule in rules()
         for resource in rule.resources
+        if "list" in rule.verbs
     ]
     for number, missing in enumerate(every):
         granted = [msgspec.to_builtins(each) for each in every if each is not missing]

@@ -13,16 +13,15 @@ from xds_server.api.problem import ObjectKey, Place, Problem
 from xds_server.engine import CLUSTER, ENDPOINT, Snapshot
 from xds_server.mesh.event import Applied, Reported
 from xds_server.mesh.index import Index
-from xds_server.policy_status import (
+from xds_server.policy_status.condition import (
     CONTROLLER,
     Ancestor,
     AncestorRef,
     Condition,
-    Description,
-    Survey,
     differs_in_counts_alone,
     stamped,
 )
+from xds_server.policy_status.survey import Description, Survey
 from xds_server.publish import Publisher
 from xds_server.serve.client import ClientStatus, Connection, TypeStatus
 from xds_server.serve.node import Node

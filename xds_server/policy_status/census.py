@@ -1,0 +1,151 @@
+"""How far resources have come among the connected Envoys, counted as sidecars.
+
+In: what each client holds. Out: of some resources, how many sidecars want them, how
+many have accepted them as they are now, and who rejects which of them.
+
+Only Envoys count: a gRPC client gets the nearest that it can do, so what it accepts is
+something else than the policy.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from xds_server.engine import CLUSTER, ENDPOINT, ClientStatus, TypeStatus
+from xds_server.mesh.audience import client_of
+from xds_server.mesh.model import Client
+from xds_server.xds import SHORT_NAMES
+
+COUNTED: Final = (CLUSTER, ENDPOINT)
+_NAMED: Final = 3
+"""So many nodes are named; the others are counted."""
+
+Name = tuple[str, str, int]
+"""The type and name of a resource, and the sequence of its last change."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A resource that *nodes* do not take, or of which they say nothing in time."""
+
+    nodes: tuple[str, ...]
+    text: str
+    is_answered: bool
+
+    def __str__(self) -> str:
+        verb = "rejects" if len(self.nodes) == 1 else "reject"
+        link = f"{verb} " if self.is_answered else "on "
+        return f"{named(self.nodes)} {link}{self.text}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """How far some resources have come among the sidecars that want them."""
+
+    interested: int = 0
+    acknowledged: int = 0
+    waiting: tuple[str, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+
+
+@dataclass(slots=True)
+class _Group:
+    """Nodes that hold the same; of each type, the newest stream first."""
+
+    types: tuple[TypeStatus, ...]
+    nodes: list[str]
+
+    def state(self, name: Name) -> tuple[TypeStatus | None, bool]:
+        """Return who of the streams wants a resource, and whether it has it."""
+        type_url, resource, sequence = name
+        for each in self.types:
+            if each.type_url == type_url and each.subscription.covers(resource):
+                return each, each.has_accepted(resource, sequence)
+        return None, True
+
+
+class Census:
+    """The connected Envoys, as groups of those that hold the same.
+
+    A node may have a stream for all types, or one for each: it is one sidecar.
+    """
+
+    def __init__(self, clients: Iterable[ClientStatus]) -> None:
+        nodes: defaultdict[tuple[str, str], list[TypeStatus]] = defaultdict(list)
+        for client in clients:
+            node = client.connection.node
+            if client_of(node.user_agent) is Client.ENVOY:
+                own = [each for each in client.types if each.type_url in COUNTED]
+                nodes[node.cluster, node.id][:0] = own
+        groups: dict[object, _Group] = {}
+        for (_, name), types in sorted(nodes.items()):
+            group = groups.setdefault(_alike(types), _Group(tuple(types), []))
+            group.nodes.append(name)
+        self._groups = tuple(groups.values())
+
+    def reach(self, names: Sequence[Name]) -> Reach:
+        """Return how far the resources *names* have come."""
+        interested = acknowledged = 0
+        waiting: list[str] = []
+        refused: defaultdict[tuple[str, bool], list[str]] = defaultdict(list)
+        for group in self._groups:
+            states = [(name, *group.state(name)) for name in names]
+            if not any(status for _, status, _ in states):
+                continue
+            interested += len(group.nodes)
+            missing = [
+                (status, name)
+                for name, status, is_held in states
+                if status is not None and not is_held
+            ]
+            reasons = [each for one in missing for each in _reasons(*one)]
+            for reason in dict.fromkeys(reasons):
+                refused[reason] += group.nodes
+            if not missing:
+                acknowledged += len(group.nodes)
+            elif not reasons:
+                waiting += group.nodes
+        return Reach(
+            interested=interested,
+            acknowledged=acknowledged,
+            waiting=tuple(waiting),
+            refusals=tuple(
+                Refusal(nodes=tuple(nodes), text=text, is_answered=is_answered)
+                for (text, is_answered), nodes in refused.items()
+            ),
+        )
+
+
+def named(nodes: Sequence[str]) -> str:
+    """Name some *nodes*, and count the others."""
+    more = len(nodes) - _NAMED
+    if more <= 0:
+        return ", ".join(nodes)
+    return f"{', '.join(nodes[:_NAMED])} and {more} more"
+
+
+def _alike(types: Sequence[TypeStatus]) -> object:
+    """Return what is equal for nodes that are counted alike.
+
+    Subscriptions are shared values, so whether they are the same is cheap to see. Of
+    whoever has something open the state is its own.
+    """
+    if any(each.rejections or each.unanswered or each.withheld for each in types):
+        return id(types)
+    return tuple(
+        (each.type_url, id(each.subscription), each.accepted_sequence) for each in types
+    )
+
+
+def _reasons(status: TypeStatus, name: Name) -> Iterator[tuple[str, bool]]:
+    """Yield why a client does not hold a resource; nothing where it may yet come."""
+    type_url, resource, _ = name
+    if resource not in status.withheld and resource not in status.unanswered:
+        return
+    short = SHORT_NAMES.get(type_url, type_url)
+    for each in status.rejections:
+        if resource in each.suspects:
+            yield f"{short} {resource}: {each.message}", True
+        elif not each.suspects and resource in each.head.names:
+            yield f"{short} {resource}: {each.message}", not status.is_overdue

@@ -1,0 +1,371 @@
+"""Writes what became of each policy onto the policy itself, in Kubernetes.
+
+In: surveys of all policies, and word that one may have changed. Out: server-side
+applies of `status.ancestors`, where it differs from what stands there, and an Event for
+each rejection. What is to be written is in `survey`.
+
+There is no queue of writes: every round asks what holds now, so what changes while it
+waits is written once. One replica writes; `run` is what makes a replica the one, and
+begins by reading what the one before it wrote.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Final, Protocol
+
+import msgspec
+import structlog
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
+from tenacity.wait import wait_exponential_jitter
+
+from xds_server.api.policy import API_VERSION
+from xds_server.api.problem import ObjectKey, Place, Problem, Severity
+from xds_server.engine import Connection, Head, Observer, Rejection
+from xds_server.policy_status.census import Refusal
+from xds_server.policy_status.condition import (
+    CONTROLLER,
+    Ancestors,
+    differs_in_counts_alone,
+    stamped,
+)
+from xds_server.policy_status.manifest import (
+    events_path,
+    rejection_event,
+    status_body,
+    status_path,
+)
+from xds_server.policy_status.survey import Description
+from xds_server.sources.kube_api import KubeApi, KubeConfigError, KubeError
+from xds_server.sources.reflector import Collection, pages
+
+FIELD_MANAGER: Final = "xds-server"
+
+_FIRST_PAUSE: Final = 0.2
+_LONGEST_PAUSE: Final = 15.0
+_CHUNK: Final = 100
+"""So many policies are compared before others may run."""
+_FORBIDDEN, _NOT_FOUND, _CONFLICT = 403, 404, 409
+_REFUSALS: Final = frozenset({400, _FORBIDDEN, _NOT_FOUND, 405, _CONFLICT, 413, 422})
+"""What is wrong with one write, and not with the server."""
+
+logger = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How fast statuses are written.
+
+    `interval` is between two writes, of any policies; `settle` from a change to the
+    first write, so that sidecars can answer; `recount` from an answer of a sidecar to
+    a new count; `counts` between two writes of a policy of which only the count is
+    another; `refused` until a write that was refused is tried again.
+    """
+
+    interval: timedelta = timedelta(milliseconds=100)
+    settle: timedelta = timedelta(milliseconds=500)
+    recount: timedelta = timedelta(seconds=2)
+    counts: timedelta = timedelta(seconds=5)
+    refused: timedelta = timedelta(seconds=30)
+
+
+class Policies(Protocol):
+    """All policies, as they are at one moment."""
+
+    def keys(self) -> Sequence[ObjectKey]:
+        """Return which there are."""
+        ...
+
+    def describe(self, key: ObjectKey) -> Description | None:
+        """Return what to say of one; None if it is gone."""
+        ...
+
+
+class _Metadata(msgspec.Struct, frozen=True):
+    uid: str
+
+
+class _Status(msgspec.Struct, frozen=True):
+    ancestors: Ancestors = ()
+
+
+class _Policy(msgspec.Struct, frozen=True):
+    """A policy in the cluster, for what stands in its status."""
+
+    metadata: _Metadata
+    status: _Status = _Status()
+
+
+class _Identified(msgspec.Struct, frozen=True):
+    metadata: _Metadata
+
+
+@dataclass(slots=True)
+class _Record:
+    """What stands on one policy, and when it may be touched again."""
+
+    ancestors: Ancestors = ()
+    written_at: float = float("-inf")
+    tried_at: float = float("-inf")
+    not_before: float = float("-inf")
+    told: set[str] = field(default_factory=set)
+
+    def news(self, described: Description) -> tuple[Refusal, ...]:
+        """Return the rejections that no Event has told of."""
+        refusals = (each for each in described.refusals if each.is_answered)
+        return tuple(each for each in refusals if each.text not in self.told)
+
+
+class StatusWriter(Observer):
+    """Keeps the status of all policies up to date while it runs.
+
+    *survey* is asked for the policies as they are now; *mirrored* are the collections
+    that they are in.
+    """
+
+    def __init__(
+        self,
+        api: KubeApi,
+        mirrored: Iterable[Collection],
+        survey: Callable[[], Policies],
+        *,
+        pace: Pace = Pace(),
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._api = api
+        self._mirrored = [each for each in mirrored if each.kind == "TrafficPolicy"]
+        self._survey = survey
+        self._pace = pace
+        self._clock = clock
+        self._records: dict[str, _Record] = {}
+        self._wake = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._troubles: dict[str, Problem] = {}
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What keeps statuses or Events from being written."""
+        return tuple(self._troubles.values())
+
+    def hear(self) -> None:
+        """Hear that the mesh says something else of a policy."""
+        self._wake.set()
+
+    def recount(self) -> None:
+        """Hear that the counts may be others."""
+        self._wake_in(self._pace.recount.total_seconds())
+
+    def on_connect(self, connection: Connection) -> None:
+        """Count anew."""
+        del connection
+        self.recount()
+
+    def on_disconnect(self, connection: Connection) -> None:
+        """Count anew."""
+        del connection
+        self.recount()
+
+    def on_ack(self, connection: Connection, head: Head) -> None:
+        """Count anew."""
+        del connection, head
+        self.recount()
+
+    def on_nack(self, connection: Connection, rejection: Rejection) -> None:
+        """Count anew."""
+        del connection, rejection
+        self.recount()
+
+    async def run(self) -> None:
+        """Write for ever, as the only replica that does.
+
+        Raises:
+            KubeConfigError: the configuration cannot be read.
+        """
+        async with self._api.connected():
+            await self._persist(self._read)
+            self._wake.set()
+            while True:
+                await self._wake.wait()
+                await asyncio.sleep(self._pace.settle.total_seconds())
+                await self._persist(self._round)
+
+    async def _persist(self, step: Callable[[], Awaitable[None]]) -> None:
+        """Do *step*, with pauses until the server takes part in it."""
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type((KubeError, KubeConfigError)),
+            wait=wait_exponential_jitter(multiplier=_FIRST_PAUSE, max=_LONGEST_PAUSE),
+            before_sleep=self._complain,
+        ):
+            with attempt:
+                await step()
+
+    def _complain(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, KubeError | KubeConfigError):
+            self._trouble("statuses", error)
+
+    async def _read(self) -> None:
+        """Read what stands on the policies: it is what the next writes change."""
+        self._records = {}
+        for collection in self._mirrored:
+            try:
+                async for page in pages(self._api, collection):
+                    for each in page.items or ():
+                        uid = msgspec.json.decode(each, type=_Identified).metadata.uid
+                        self._records[uid] = _Record(ancestors=_ancestors_in(each))
+            except KubeError as error:
+                if error.status != _NOT_FOUND:  # else there are none yet
+                    raise
+
+    async def _round(self) -> None:
+        """Write what differs, for about as long as a survey is fresh."""
+        self._wake.clear()
+        loop = asyncio.get_running_loop()
+        due = [each async for each in self._due()]
+        due.sort(key=lambda each: each[0].tried_at)
+        stale_at = loop.time() + max(1.0, self._pace.settle.total_seconds())
+        for record, described in due:
+            if loop.time() > stale_at:
+                self._wake.set()
+                return
+            record.tried_at = loop.time()
+            await self._write(record, described)
+            await self._tell(record, described)
+
+    async def _due(self) -> AsyncIterator[tuple[_Record, Description]]:
+        """Yield the policies to write now, and see to it that others are not missed."""
+        survey = self._survey()
+        records: dict[str, _Record] = {}
+        for number, key in enumerate(survey.keys(), start=1):
+            if not number % _CHUNK:
+                await asyncio.sleep(0)
+            described = survey.describe(key)
+            if described is None:
+                continue
+            uid = described.revision.uid
+            record = records[uid] = self._records.get(uid) or _Record()
+            delay = self._delay(record, described)
+            if delay is None:
+                continue
+            if delay > 0:
+                self._wake_in(delay)
+            else:
+                yield record, described
+        self._records = records
+
+    def _delay(self, record: _Record, described: Description) -> float | None:
+        """Return in how many seconds to write a policy; None if there is no need."""
+        after = stamped(record.ancestors, described.ancestors, "")
+        news = record.news(described)
+        if after == record.ancestors and not news:
+            return None
+        due = record.not_before
+        if not news and differs_in_counts_alone(record.ancestors, after):
+            due = max(due, record.written_at + self._pace.counts.total_seconds())
+        return due - asyncio.get_running_loop().time()
+
+    async def _write(self, record: _Record, described: Description) -> None:
+        """Apply the status of one policy, if it is another than what stands there.
+
+        Raises:
+            KubeError: the server cannot take writes.
+        """
+        now = self._clock().strftime("%Y-%m-%dT%H:%M:%SZ")
+        after = stamped(record.ancestors, described.ancestors, now)
+        if after == record.ancestors:
+            return
+        loop = asyncio.get_running_loop()
+        try:
+            await self._api.apply(
+                status_path(described),
+                status_body(described, after),
+                manager=FIELD_MANAGER,
+            )
+        except KubeError as error:
+            if error.status not in _REFUSALS:
+                raise
+            record.not_before = loop.time() + self._pace.refused.total_seconds()
+            self._wake_in(self._pace.refused.total_seconds())
+            if error.status not in (_NOT_FOUND, _CONFLICT):  # else the policy is gone
+                self._trouble("statuses", error)
+        else:
+            record.ancestors, record.written_at = after, loop.time()
+            self._solve("statuses")
+        await asyncio.sleep(self._pace.interval.total_seconds())
+
+    async def _tell(self, record: _Record, described: Description) -> None:
+        """Create an Event for each rejection that there is none of yet.
+
+        They are for whoever looks at the time: what is refused is not tried again.
+        """
+        for refusal in record.news(described):
+            record.told.add(refusal.text)
+            event = rejection_event(described, refusal, self._clock())
+            try:
+                await self._api.create(events_path(described), event)
+            except KubeError as error:
+                if error.status not in _REFUSALS:
+                    record.told.discard(refusal.text)
+                    raise
+                if error.status == _FORBIDDEN:
+                    self._trouble("events", error)
+            else:
+                self._solve("events")
+            await asyncio.sleep(self._pace.interval.total_seconds())
+
+    def _trouble(self, topic: str, error: KubeError | KubeConfigError) -> None:
+        """Note what keeps something from being written, and name it once."""
+        problem = _problem(topic, error)
+        known = self._troubles.get(topic)
+        self._troubles[topic] = problem
+        if known is None or known.hint != problem.hint:
+            logger.warning("problem", message=problem.message, hint=problem.hint)
+
+    def _solve(self, topic: str) -> None:
+        problem = self._troubles.pop(topic, None)
+        if problem is not None:
+            logger.info("problem solved", message=problem.message)
+
+    def _wake_in(self, seconds: float) -> None:
+        """Begin a round in so many seconds, if none begins before."""
+        loop = asyncio.get_running_loop()
+        if self._timer is not None:
+            if self._timer.when() <= loop.time() + seconds:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_later(seconds, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._wake.set()
+
+
+def _ancestors_in(policy: msgspec.Raw) -> Ancestors:
+    """Return what we said of a policy; nothing where it is no status of ours."""
+    try:
+        status = msgspec.json.decode(policy, type=_Policy).status
+    except msgspec.ValidationError:
+        return ()
+    ours = (each for each in status.ancestors if each.controller_name == CONTROLLER)
+    return tuple(ours)
+
+
+_GROUP: Final = API_VERSION.partition("/")[0]
+_PERMISSIONS: Final = {
+    "statuses": f'patch on trafficpolicies/status of apiGroup "{_GROUP}"',
+    "events": 'create on events of apiGroup "events.k8s.io"',
+}
+
+
+def _problem(topic: str, error: KubeError | KubeConfigError) -> Problem:
+    """Say what cannot be written, why, and how to mend it."""
+    hint = "it is tried again" if topic == "statuses" else None
+    if isinstance(error, KubeError) and error.status == _FORBIDDEN:
+        hint = f"grant {_PERMISSIONS[topic]}"
+    return Problem(
+        place=Place("kubernetes"),
+        message=f"cannot write {topic} of policies: {error}",
+        hint=hint,
+        severity=Severity.WARNING,
+    )

@@ -1,8 +1,10 @@
 """What is said of collections that cannot be heard, and of objects that are no good."""
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Mapping
 from datetime import timedelta
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -10,10 +12,19 @@ import pytest
 from xds_server.api.problem import Severity
 from xds_server.mesh.event import Listed
 from xds_server.mesh.index import Index
-from xds_server.sources.kube_api import KubeApi, KubeError, Query
+from xds_server.sources.kube_api import KubeApi, KubeConfigError, KubeError, Query
 from xds_server.sources.kubernetes import NAME, KubernetesSource, collections
 
 SERVICES = "/api/v1/services"
+KUBECONFIG = """
+current-context: it
+contexts: [{{name: it, context: {{cluster: it}}}}]
+clusters:
+  - name: it
+    cluster:
+      server: https://127.0.0.1:1
+      certificate-authority-data: {certificate}
+"""
 GROUP = "traffic.xds-server.dev"
 PODS = "/api/v1/pods"
 POLICIES = "/apis/traffic.xds-server.dev/v1alpha1/trafficpolicies"
@@ -93,7 +104,7 @@ NO_PODS = "; without it endpoints have no weights from their Pods"
         (POLICIES, 403, False, GRANT.format("trafficpolicies", GROUP)),
         (POLICIES, 404, True, "xds-server crd | kubectl apply -f -"),
         (SERVICES, 401, False, "the token has expired, or is of another cluster"),
-        (SERVICES, 0, False, "what was heard last stays in force"),
+        (SERVICES, 0, False, "nothing is served until it answers"),
     ],
 )
 async def test_what_cannot_be_heard_is_told_with_a_remedy(
@@ -107,3 +118,26 @@ async def test_what_cannot_be_heard_is_told_with_a_remedy(
     assert index.listed is is_listed
     assert problem.severity is (Severity.WARNING if is_listed else Severity.ERROR)
     assert problem.hint == hint
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        (None, "no kubeconfig at "),
+        ("nonsense", " is no usable kubeconfig: "),
+        ("a: [", " is no usable kubeconfig: "),
+        (KUBECONFIG.format(certificate="AAAA"), " is no usable kubeconfig: "),
+    ],
+)
+async def test_a_bad_kubeconfig_is_told_in_one_line(
+    tmp_path: Path, written: str | None, words: str
+) -> None:
+    """Whatever the library stumbles over."""
+    file = tmp_path / "kubeconfig"
+    if written is not None:
+        file.write_text(written)
+    with pytest.raises(KubeConfigError, match=re.escape(words)) as raised:
+        async with KubeApi(file).connected():
+            pass
+
+    assert str(file) in str(raised.value)

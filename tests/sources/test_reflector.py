@@ -139,11 +139,19 @@ def test_a_bookmark_moves_the_place_from_which_to_go_on() -> None:
 
 def test_what_the_server_has_forgotten_is_listed_again() -> None:
     """A watch that is too old says so in its first line (HTTP status 200)."""
+    script = Script(page("1", "a"), [], [GONE], page("9", "b"), [])
+
+    assert mirror(script) == ["all: a", "heard", "heard", "all: b", "heard"]
+    assert script.times[3] == script.times[2], "at once"
+
+
+def test_what_is_forgotten_as_soon_as_it_is_listed_is_listed_after_a_pause() -> None:
     script = Script(page("1", "a"), [GONE], page("9", "b"), [])
 
     told = mirror(script)
 
     assert told == ["all: a", "heard", "trouble: too old", "all: b", "heard"]
+    assert script.times[2] > script.times[1]
 
 
 def test_a_list_that_breaks_off_begins_anew() -> None:
@@ -166,11 +174,11 @@ def test_a_watch_that_breaks_goes_on_where_it_was() -> None:
 
 
 def test_an_outage_is_met_with_longer_and_longer_pauses() -> None:
-    """Up to a quarter of a minute; with some chance in them, lest all come at once."""
+    """Up to five seconds; with some chance in them, lest all come at once."""
     script = Script(page("1"), *[REFUSED] * 10, [])
     mirror(script)
     pauses = [after - before for before, after in pairwise(script.times)][1:-1]
 
     assert pauses[0] < 1.5
-    assert pauses[3] < pauses[5] < pauses[7]
-    assert pauses[7:] == pytest.approx([15, 15, 15])
+    assert pauses[0] < pauses[3] < pauses[7]
+    assert pauses[7:] == pytest.approx([5, 5, 5])

@@ -18,8 +18,6 @@ import msgspec
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.client.rest import RESTResponse
-from kubernetes.aio.config.config_exception import ConfigException
-from yaml import YAMLError
 
 from xds_server.sources.source import SourceError
 
@@ -73,6 +71,10 @@ class KubeApi:
         self._configuration = Configuration()
         self._client: ApiClient
 
+    @property
+    def _where(self) -> str:
+        return str(self._kubeconfig or "the in-cluster configuration")
+
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[None]:
         """Allow calls inside the block; connections are opened by the calls.
@@ -81,7 +83,12 @@ class KubeApi:
             KubeConfigError: the configuration cannot be read.
         """
         await self._configure()
-        async with ApiClient(self._configuration) as self._client:
+        try:
+            self._client = ApiClient(self._configuration)
+        except OSError as error:  # certificates that are none
+            message = f"{self._where} is no usable kubeconfig: {error}"
+            raise KubeConfigError(message) from error
+        async with self._client:
             yield
 
     async def get(self, path: str, query: Query) -> bytes:
@@ -177,12 +184,8 @@ class KubeApi:
 
     async def _configure(self) -> None:
         """Read the configuration, with the newest token."""
-        if self._kubeconfig is None:
-            where = "in-cluster configuration"
-        elif self._kubeconfig.is_file():
-            where = str(self._kubeconfig)
-        else:
-            message = f"no kubeconfig at {self._kubeconfig}"
+        if self._kubeconfig is not None and not self._kubeconfig.is_file():
+            message = f"no kubeconfig at {self._where}"
             raise KubeConfigError(message)
         try:
             if self._kubeconfig is None:
@@ -191,12 +194,12 @@ class KubeApi:
                 )
             else:
                 await config.load_kube_config(  # type: ignore[no-untyped-call]  # has no types
-                    where,
+                    self._where,
                     client_configuration=self._configuration,
                     persist_config=False,
                 )
-        except (ConfigException, YAMLError, OSError) as error:
-            message = f"{where}: {error}"
+        except Exception as error:
+            message = f"{self._where} is no usable kubeconfig: {error}"
             raise KubeConfigError(message) from error
 
 

@@ -41,7 +41,8 @@ _SELECTED: Final = ("Service", "EndpointSlice")
 """Slices carry the labels of their Service."""
 _LIVING: Final = "status.phase!=Succeeded,status.phase!=Failed"
 
-_UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 401, 403, 404
+_BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 400, 401, 403, 404
+_NOBODY: Final = "system:anonymous"
 
 
 def collections(
@@ -186,7 +187,7 @@ class _Mirror:
             return {origin: self._decode(news.object, origin)}
         if news.error is None:
             return {self.collection.path: None}
-        problem = _trouble(self.collection, news.error)
+        problem = _trouble(self.collection, news.error, was_heard=self.is_heard)
         self.is_heard = self.is_heard or problem.severity is Severity.WARNING
         return {self.collection.path: Decoded(problems=(problem,))}
 
@@ -198,13 +199,17 @@ class _Mirror:
         return decode_object(body, source=origin, type_meta=self._type_meta)
 
 
-def _trouble(collection: Collection, error: KubeError | KubeConfigError) -> Problem:
+def _trouble(
+    collection: Collection, error: KubeError | KubeConfigError, *, was_heard: bool
+) -> Problem:
     """Say why *collection* cannot be heard; a warning where it can be done without."""
     status = error.status if isinstance(error, KubeError) else 0
     plural, group = collection.plural, collection.api_version.rpartition("/")[0]
     message, hint = f"cannot watch {plural}: {error}", None
     severity = Severity.ERROR
-    if status == _FORBIDDEN:
+    if status == _FORBIDDEN and _NOBODY in str(error):
+        hint = "no credentials were sent: look at the user in the kubeconfig"
+    elif status == _FORBIDDEN:
         hint = f'grant list and watch on {plural} of apiGroup "{group}"'
         if collection.kind == "Pod":
             severity = Severity.WARNING
@@ -215,6 +220,10 @@ def _trouble(collection: Collection, error: KubeError | KubeConfigError) -> Prob
         hint = "xds-server crd | kubectl apply -f -"
     elif status == _UNAUTHORIZED:
         hint = "the token has expired, or is of another cluster"
+    elif status == _BAD_REQUEST and collection.query.get("labelSelector"):
+        hint = f"is --selector right? (got {collection.query['labelSelector']})"
     elif not status:
-        hint = "what was heard last stays in force"
+        hint = "nothing is served until it answers"
+        if was_heard:
+            hint = "what was heard last stays in force"
     return Problem(place=Place(NAME), message=message, hint=hint, severity=severity)

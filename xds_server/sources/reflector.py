@@ -24,7 +24,7 @@ from xds_server.sources.kube_api import KubeApi, KubeConfigError, KubeError, ref
 GONE: Final = 410
 _PAGE: Final = "500"
 _FIRST_PAUSE: Final = 0.2
-_LONGEST_PAUSE: Final = 15.0
+_LONGEST_PAUSE: Final = 5.0
 _SHORTEST_WATCH: Final = 1.0  # seconds; one that is shorter has failed
 
 
@@ -166,7 +166,8 @@ class Reflector:
         Raises:
             KubeError: the server cannot be heard.
         """
-        if not self._version:
+        is_fresh = not self._version
+        if is_fresh:
             objects: list[msgspec.Raw] = []
             version = ""
             async for page in pages(self._api, self._collection):
@@ -174,10 +175,14 @@ class Reflector:
                 version = page.metadata.resource_version
             self._version = version
             self._tell(Replaced(tuple(objects)))
-        await self._watch()
+        await self._watch(is_fresh=is_fresh)
 
-    async def _watch(self) -> None:
-        """Watch until that ends, be it by an error, unless it has hardly begun."""
+    async def _watch(self, *, is_fresh: bool) -> None:
+        """Watch until that ends, be it by an error, unless it has hardly begun.
+
+        A place that the server has forgotten is no error unless it *is_fresh*: after a
+        restart that is what happens.
+        """
         loop = asyncio.get_running_loop()
         began_at = loop.time()
         error: KubeError | None = None
@@ -187,6 +192,8 @@ class Reflector:
             error = found
             if error.status == GONE:
                 self._version = ""
+                if not is_fresh:
+                    return
         if loop.time() < began_at + _SHORTEST_WATCH:
             raise error or KubeError("a watch ended at once")
         if error is not None:

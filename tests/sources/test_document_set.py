@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from hypothesis import given, settings, strategies as st
 
-from xds_server.api.document import Decoded, Document
+from xds_server.api.document import Decoded, Document, Revision
 from xds_server.api.kubernetes import Metadata, Pod
 from xds_server.api.problem import FieldPath, ObjectKey, Place, Problem
 from xds_server.mesh.event import Applied, Deleted, Event, Listed, Reported
@@ -104,6 +104,20 @@ def test_what_is_local_speaks_before_the_cluster() -> None:
     assert summary(cluster) == ["apply x1"]
     assert summary(local) == ["apply x2", "report a 1"]
     assert summary(again) == ["apply x1", "report a 0"]
+
+
+def test_an_object_of_a_cluster_is_news_only_with_another_content() -> None:
+    """It is told again whenever its status moves; a new one of its name is news."""
+    documents = DocumentSet()
+
+    def told(version: int, uid: str) -> list[str]:
+        document = replace(pod("x", "a", version), revision=Revision(uid=uid))
+        return summary(documents.update({"a": saying(document)}, Rank.KUBERNETES))
+
+    assert told(1, "one") == ["apply x1"]
+    assert told(1, "one") == []
+    assert told(2, "one") == ["apply x2"]
+    assert told(2, "two") == ["apply x2"]
 
 
 def test_a_broken_file_keeps_all_that_it_said() -> None:

@@ -53,8 +53,8 @@ class DocumentSet:
     ) -> tuple[Event, ...]:
         """Take in what origins say now (None: it is gone); return the events.
 
-        Every document of an origin that was read anew is applied again, also with an
-        equal body: it may stand at another place. Deletions come first, reports last.
+        Every document of a file that was read anew is applied again, also with an equal
+        body: it may stand at another place. Deletions come first, reports last.
         """
         touched: set[ObjectKey] = set()
         concerned = {(rank, name) for name in changes}
@@ -96,7 +96,7 @@ class DocumentSet:
             return
         document = self._sayings[speaker].documents[key]
         self._spoken[key] = document
-        if document is not before:
+        if before is None or not _is_same(document, before):
             yield Applied(document=document)
 
     def _report(self, origins: Iterable[_Origin]) -> Iterable[Event]:
@@ -137,6 +137,17 @@ class DocumentSet:
             hint="remove or rename one of the two",
             object_key=document.key,
         )
+
+
+def _is_same(document: Document, before: Document) -> bool:
+    """Is what an origin says nothing new?
+
+    An object of a cluster stands at no place within it, and is told again whenever its
+    status moves: that of a Pod, or what we write onto a policy.
+    """
+    if document.revision is None:
+        return document is before
+    return (document.revision, document.body) == (before.revision, before.body)
 
 
 def _merge(before: _Saying, decoded: Decoded) -> _Saying:

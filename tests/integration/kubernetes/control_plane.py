@@ -105,9 +105,15 @@ class ControlPlane:
         return (self.etcd, self.api_server, self.controllers)
 
     async def restore(self) -> None:
-        """Start what was killed and resume what was paused."""
+        """Start what was killed and resume what was paused.
+
+        The controllers start anew: after an outage they come back in their own time,
+        up to a minute later.
+        """
         for program in self.programs:
             program.resume()
+        await self.controllers.kill()
+        for program in self.programs:
             if not program.is_running:
                 await program.stop()
                 await program.start()

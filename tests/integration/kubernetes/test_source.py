@@ -153,6 +153,7 @@ async def test_a_start_without_an_api_server_waits_for_it(
     namespace: Namespace, kubeconfig: Path, control_plane: ControlPlane
 ) -> None:
     await create(namespace, "web", "10.1.0.1")
+    await namespace.until_endpoints("web", lambda found: len(found) == 1)
     await control_plane.api_server.kill()
     async with following(kubeconfig, [namespace.name]) as mesh:
         await mesh.until(lambda: any("cannot watch" in p for p in mesh.problems))

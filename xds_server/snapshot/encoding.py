@@ -23,7 +23,7 @@ DIGEST_BITS: Final = 128
 _VERSION_DIGITS: Final = 16
 _LENGTH_BYTES: Final = 8
 
-_Key = tuple[str, int, str | None, tuple[str, ...]]
+_Key = tuple[str, int, str, tuple[str, ...]]
 
 _encoded: Final = WeakValueDictionary[_Key, "EncodedResource"]()
 

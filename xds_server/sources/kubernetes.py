@@ -129,9 +129,9 @@ class KubernetesSource:
         changes: dict[str, Decoded | None] = {}
         for mirror, news in batch:
             if isinstance(news, Replaced):  # seconds of work, where the mesh is large
-                changes |= await asyncio.to_thread(mirror.replace, news.objects)
+                changes |= await asyncio.to_thread(mirror.take, news)
             else:
-                changes |= mirror.change(news)
+                changes |= mirror.take(news)
         events = self._documents.update(changes, Rank.KUBERNETES)
         if not self._has_listed and all(each.is_heard for each in self._mirrors):
             self._has_listed = True
@@ -162,8 +162,8 @@ class _Mirror:
         """The name of the collection."""
         return self.collection.plural
 
-    def replace(self, objects: Iterable[msgspec.Raw]) -> Mapping[str, Decoded | None]:
-        """Take in all objects that there are; return what each origin says now."""
+    def _replace(self, objects: Iterable[msgspec.Raw]) -> Mapping[str, Decoded | None]:
+        """Take in all objects that there are."""
         self.is_heard = True
         before, self._origins = self._origins, set()
         changes: dict[str, Decoded | None] = dict.fromkeys(before)
@@ -174,10 +174,13 @@ class _Mirror:
             changes[origin] = self._decode(each, origin)
         return changes
 
-    def change(self, news: News) -> Mapping[str, Decoded | None]:
-        """Take in what became of one object, or of hearing them."""
+    def take(self, news: News) -> Mapping[str, Decoded | None]:
+        """Take in what became of objects, or of hearing them.
+
+        Returns what each origin that this concerns says now; None where it is gone.
+        """
         if isinstance(news, Replaced):
-            return self.replace(news.objects)
+            return self._replace(news.objects)
         if isinstance(news, Changed):
             origin = self._origin(news.object)
             if news.is_deleted:

@@ -42,7 +42,8 @@ from xds_server.sources.source import Source, SourceError
 from xds_server.status import Json, status_of
 
 if TYPE_CHECKING:
-    from xds_server.policy_status.writer import StatusWriter
+    from xds_server.policy_status.statuses import PolicyStatuses
+    from xds_server.policy_status.survey import Peer
 
 logger = structlog.get_logger(__name__)
 
@@ -69,7 +70,9 @@ class ControlPlane:
         self._changed: set[ServiceName] = set()
         self._debounce = Debounce(quiet=_QUIET, ceiling=_CEILING)
         self._metrics = Metrics(self._publisher.tables)
-        self._writer = _status_writer(settings, self._survey)
+        self._statuses = _policy_statuses(settings, self._survey)
+        if statuses := self._statuses:
+            self._metrics.show_leader(lambda: statuses.is_leading)
         self._ready = asyncio.Event()
         self._server = XdsServer(
             snapshot=self._snapshot,
@@ -77,7 +80,7 @@ class ControlPlane:
             observers=(
                 Journal(),
                 self._metrics,
-                *([self._writer] if self._writer else ()),
+                *([self._statuses] if self._statuses else ()),
             ),
         )
         self._admin = AdminEndpoint(
@@ -109,8 +112,8 @@ class ControlPlane:
             logger.info("listening", xds_address=xds, admin_address=admin)
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             coroutines = [self._publish(), *map(self._follow, self._sources)]
-            if self._writer is not None:
-                coroutines.append(self._write_statuses(self._writer))
+            if self._statuses is not None:
+                coroutines.append(self._write_statuses(self._statuses))
             for coroutine in coroutines:
                 stack.callback(tasks.create_task(coroutine).cancel)
             yield
@@ -124,8 +127,8 @@ class ControlPlane:
             changes = self._index.apply(events)
             _log_problems(changes)
             self._changed |= changes.services | changes.deleted
-            if changes.statuses and self._writer is not None:
-                self._writer.hear()
+            if changes.statuses and self._statuses is not None:
+                self._statuses.hear()
             if self._changed or not self._snapshot.is_ready:
                 self._debounce.touch()
 
@@ -155,24 +158,24 @@ class ControlPlane:
                 gc.enable()
                 logger.info("ready", services=len(self._index.services))
 
-            if self._writer is not None:
-                self._writer.recount()
+            if self._statuses is not None:
+                self._statuses.recount()
 
-    async def _write_statuses(self, writer: "StatusWriter") -> None:
+    async def _write_statuses(self, statuses: "PolicyStatuses") -> None:
         """Write onto policies what became of them, for ever.
 
-        Before everything is listed, nobody knows that. Where there are several
-        replicas, one of them may do this.
+        Before everything is listed, nobody knows that.
         """
         await self._ready.wait()
-        await writer.run()
+        await statuses.run()
 
-    def _survey(self) -> Survey:
+    def _survey(self, peers: "Sequence[Peer]") -> Survey:
         return Survey(
             self._index,
             tables=self._publisher.shared,
             failures=self._publisher.failures,
             clients=self._server.statuses(),
+            peers=peers,
         )
 
     def _status(self) -> Json:
@@ -181,7 +184,7 @@ class ControlPlane:
             self._server.statuses(),
             untranslated=(
                 *self._publisher.problems,
-                *(self._writer.problems if self._writer else ()),
+                *(self._statuses.problems if self._statuses else ()),
             ),
             version=version("xds-server"),
             is_ready=self._snapshot.is_ready,
@@ -222,20 +225,26 @@ def _sources(paths: Sequence[Path], settings: ServeSettings) -> Iterator[Source]
         )
 
 
-def _status_writer(
-    settings: ServeSettings, survey: Callable[[], Survey]
-) -> "StatusWriter | None":
+def _policy_statuses(
+    settings: ServeSettings, survey: "Callable[[Sequence[Peer]], Survey]"
+) -> "PolicyStatuses | None":
     """Return who writes onto the policies of a cluster what became of them."""
     if not settings.kubernetes:
         return None
-    from xds_server.policy_status.writer import StatusWriter  # noqa: PLC0415
+    from xds_server.policy_status.statuses import PolicyStatuses  # noqa: PLC0415
+    from xds_server.policy_status.team import Place  # noqa: PLC0415
+    from xds_server.replicas.lease import LeaseName  # noqa: PLC0415
     from xds_server.sources.kube_api import KubeApi  # noqa: PLC0415 - as above
     from xds_server.sources.kubernetes import collections  # noqa: PLC0415
 
-    return StatusWriter(
+    place = None
+    if settings.lease is not None:
+        place = Place(lease=LeaseName(*settings.lease), own=settings.replica)
+    return PolicyStatuses(
         KubeApi(settings.kubeconfig_path),
         collections(settings.namespace, settings.selector),
         survey,
+        place,
     )
 
 

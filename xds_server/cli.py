@@ -132,6 +132,8 @@ def serve(
     kubeconfig: Annotated[Path | None, flag(ServeSettings, "kubeconfig")] = None,
     namespace: Annotated[list[str] | None, flag(ServeSettings, "namespace")] = None,
     selector: Annotated[str | None, flag(ServeSettings, "selector")] = None,
+    lease: Annotated[str | None, flag(ServeSettings, "lease")] = None,
+    replica: Annotated[str | None, flag(ServeSettings, "replica")] = None,
 ) -> None:
     """Serve policies to Envoys, and follow every change on disk and in a cluster."""
     settings = _settings(ServeSettings, locals())

@@ -54,6 +54,6 @@ def _note(settings: type[BaseSettings], field: str) -> str:
         default = format_duration(default)
     if info.is_required():
         return f"[required; env: {variable}]"
-    if default in (None, "", ()):
+    if default is False or default in (None, "", ()):
         return f"[env: {variable}]"
     return f"[default: {default}; env: {variable}]"

@@ -247,6 +247,14 @@ class Metrics(Observer):
         self._sent_at: dict[tuple[Connection, str], float] = {}
         self._streams: Counts[str] = Counts()
 
+    def show_leader(self, is_leading: Callable[[], bool]) -> None:
+        """Show who of several replicas leads, by what each says when it is asked."""
+        Gauge(
+            "xds_server_leader",
+            "1 if this replica writes the statuses of policies, else 0.",
+            registry=self.registry,
+        ).set_function(is_leading)
+
     def count_publication(self, resources: int) -> None:
         """Count a batch that changed *resources* resources."""
         if resources:

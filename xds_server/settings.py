@@ -7,6 +7,7 @@ stands between. A flag beats the environment, which beats the default.
 
 import ipaddress
 import os
+import socket
 from collections.abc import Collection
 from datetime import timedelta
 from enum import StrEnum
@@ -17,6 +18,12 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from xds_server.api.field import DnsLabel, Seconds
+from xds_server.api.name import (
+    LONGEST_LABEL,
+    LONGEST_NAME,
+    is_dns_label,
+    is_dns_name,
+)
 
 
 def _ip(text: str) -> str:
@@ -75,6 +82,31 @@ def _label(text: str) -> str:
 
 Label = Annotated[str, AfterValidator(_label)]
 """`KEY=VALUE`."""
+
+
+_LONGEST_REPLICA: Final = LONGEST_NAME - LONGEST_LABEL - 1
+"""Its Lease is named by the Lease they elect by, a dash, and the replica."""
+
+
+def _namespaced(value: object) -> object:
+    """Return the namespace and the name that *value* has with a slash between."""
+    if not isinstance(value, str):
+        return value
+    parts = tuple(value.split("/"))
+    if len(parts) != 2 or not all(map(is_dns_label, parts)):  # noqa: PLR2004
+        message = f"must be NAMESPACE/NAME (got {value!r})"
+        raise ValueError(message)
+    return parts
+
+
+def _dns_name(text: str) -> str:
+    if not is_dns_name(text) or len(text) > _LONGEST_REPLICA:
+        message = (
+            "must be a DNS name: lower-case letters, digits, - and ., "
+            f"at most {_LONGEST_REPLICA} (got {text!r})"
+        )
+        raise ValueError(message)
+    return text
 
 
 class LogFormat(StrEnum):
@@ -136,6 +168,19 @@ class ServeSettings(BaseSettings):
         "", description="Only Services whose labels this selects, as kubectl -l does."
     )
 
+    lease: Annotated[tuple[str, str] | None, NoDecode, BeforeValidator(_namespaced)] = (
+        Field(
+            None,
+            description="NAMESPACE/NAME of a Lease by which several replicas elect the "
+            "one that writes statuses; without it this one does.",
+        )
+    )
+    replica: Annotated[str, AfterValidator(_dns_name)] = Field(
+        default_factory=lambda: socket.gethostname().lower(),
+        description="The name of this replica among them; unless given, the host's, "
+        "which is the Pod's.",
+    )
+
     @property
     def kubeconfig_path(self) -> Path | None:
         """The kubeconfig to use; None for the account of the Pod we run in."""
@@ -150,7 +195,7 @@ class ServeSettings(BaseSettings):
             ValueError: it is not so.
         """
         useless = sorted(
-            {"kubeconfig", "namespace", "selector"} & self.model_fields_set
+            {"kubeconfig", "namespace", "selector", "lease"} & self.model_fields_set
         )
         if not self.kubernetes and useless:
             message = f"{', '.join(useless)}: only with --kubernetes"

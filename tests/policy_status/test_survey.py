@@ -1,5 +1,6 @@
 """What stands in the status of a policy, of all that can become of it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -13,6 +14,7 @@ from xds_server.api.problem import ObjectKey, Place, Problem
 from xds_server.engine import CLUSTER, ENDPOINT, Snapshot
 from xds_server.mesh.event import Applied, Reported
 from xds_server.mesh.index import Index
+from xds_server.policy_status.census import Nodes, Reach
 from xds_server.policy_status.condition import (
     CONTROLLER,
     Ancestor,
@@ -21,7 +23,7 @@ from xds_server.policy_status.condition import (
     differs_in_counts_alone,
     stamped,
 )
-from xds_server.policy_status.survey import Description, Survey
+from xds_server.policy_status.survey import Description, Peer, Survey
 from xds_server.publish import Publisher
 from xds_server.serve.client import ClientStatus, Connection, TypeStatus
 from xds_server.serve.node import Node
@@ -56,13 +58,16 @@ class Mesh:
         self.publisher.publish(self.index.apply(events))
         return self
 
-    def describe(self, *clients: ClientStatus, name: str = "p") -> Description:
+    def describe(
+        self, *clients: ClientStatus, name: str = "p", peers: Sequence[Peer] = ()
+    ) -> Description:
         """Return what is said of a policy."""
         survey = Survey(
             self.index,
             tables=self.publisher.shared,
             failures=self.publisher.failures,
             clients=clients,
+            peers=peers,
         )
         found = survey.describe(ObjectKey("TrafficPolicy", "shop", name))
         assert found is not None
@@ -189,6 +194,52 @@ def test_a_rejection_has_the_node_and_its_words(mesh: Mesh) -> None:
         f"acknowledged 1 of 3 sidecars; {text}",
     )
     assert [str(each) for each in described.refusals] == [text]
+
+
+@dataclass
+class Elsewhere:
+    """Another replica, which has counted this of every policy."""
+
+    counted: Reach
+
+    def reach(self, revision: Revision, target: int) -> Reach:
+        """Return it."""
+        assert (revision, target) == (REVISION, 0)
+        return self.counted
+
+
+def test_what_other_replicas_have_counted_is_added(mesh: Mesh) -> None:
+    """A rejection that is the same there is one rejection."""
+    there = mesh.describe(rejecting("bad-2", "no ring")).refusals
+    late = Reach(interested=9, acknowledged=5, waiting=Nodes(("x", "y"), 4))
+    bad = Reach(interested=1, refusals=there)
+    described = mesh.describe(
+        client("one"),
+        client("two", BEHIND),
+        rejecting("bad-1", "no ring"),
+        peers=[Elsewhere(late), Elsewhere(bad)],
+    )
+    text = "bad-1, bad-2 reject cluster shop/web/80: no ring"
+
+    assert condition(described, "Programmed") == ("False", "Rejected", text)
+    assert condition(described, "Distributed")[2] == (
+        f"acknowledged 6 of 13 sidecars; {text}; waiting for two, x, y and 2 more"
+    )
+    assert [str(each) for each in described.refusals] == [text]
+
+
+@pytest.mark.parametrize("clients", [(), (client("one"),)])
+def test_nothing_is_everywhere_before_all_replicas_have_counted(
+    mesh: Mesh, clients: Sequence[ClientStatus]
+) -> None:
+    described = mesh.describe(*clients, peers=[Elsewhere(Reach(uncounted=("b",)))])
+    count = f"acknowledged {len(clients)} of {len(clients)} sidecars"
+
+    assert condition(described, "Distributed") == (
+        "False",
+        "Pending",
+        f"{count}; without those of replica b",
+    )
 
 
 def test_an_answer_that_is_overdue_is_no_rejection(mesh: Mesh) -> None:

@@ -11,7 +11,7 @@ import msgspec
 
 from xds_server.api.document import Revision
 from xds_server.api.problem import ObjectKey
-from xds_server.policy_status.census import Refusal
+from xds_server.policy_status.census import Nodes, Refusal
 from xds_server.policy_status.condition import (
     Ancestor,
     AncestorRef,
@@ -20,6 +20,7 @@ from xds_server.policy_status.condition import (
     stamped,
 )
 from xds_server.policy_status.survey import Description
+from xds_server.policy_status.trouble import Troubles
 from xds_server.policy_status.writer import StatusWriter
 from xds_server.sources.kube_api import Json, KubeApi, KubeError, Query
 from xds_server.sources.kubernetes import collections
@@ -50,7 +51,7 @@ class FakeApi(KubeApi):
         del path, query
         return msgspec.json.encode({"metadata": {}, "items": self.stored})
 
-    async def apply(self, path: str, body: Json, *, manager: str) -> None:
+    async def apply(self, path: str, body: Json, *, manager: str) -> bytes:
         """Keep *body*, or fail as the next error says."""
         assert manager == "xds-server"
         error = self.errors.pop(0) if self.errors else None
@@ -58,11 +59,13 @@ class FakeApi(KubeApi):
             raise error
         now = asyncio.get_running_loop().time()
         self.applied.append((now, path, body))
+        return b""
 
-    async def create(self, path: str, body: Json) -> None:
+    async def create(self, path: str, body: Json) -> bytes:
         """Keep an Event."""
         assert path.endswith("/events")
         self.created.append(body)
+        return b""
 
     @property
     def times(self) -> list[float]:
@@ -92,8 +95,13 @@ class World:
     policies: dict[str, Description] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.troubles = Troubles()
         self.writer = StatusWriter(
-            self.api, collections(), lambda: self, clock=lambda: NOW
+            self.api,
+            collections(),
+            lambda: self,
+            troubles=self.troubles,
+            clock=lambda: NOW,
         )
 
     def keys(self) -> list[ObjectKey]:
@@ -218,7 +226,7 @@ def test_a_failed_write_is_tried_again_with_what_holds_then() -> None:
     run(world, scene)
 
     assert world.api.messages == ["2 of 2"]
-    assert world.writer.problems == ()
+    assert world.troubles.problems == ()
 
 
 def test_a_missing_permission_is_a_problem_until_it_is_granted() -> None:
@@ -229,7 +237,7 @@ def test_a_missing_permission_is_a_problem_until_it_is_granted() -> None:
     async def scene() -> None:
         world.say("p", "1 of 1")
         await asyncio.sleep(1)
-        during.extend(each.hint for each in world.writer.problems)
+        during.extend(each.hint for each in world.troubles.problems)
         await asyncio.sleep(REFUSED + 1)
 
     run(world, scene)
@@ -238,7 +246,7 @@ def test_a_missing_permission_is_a_problem_until_it_is_granted() -> None:
         'grant patch on trafficpolicies/status of apiGroup "traffic.xds-server.dev"'
     ]
     assert world.api.messages == ["1 of 1"]
-    assert world.writer.problems == ()
+    assert world.troubles.problems == ()
 
 
 def test_a_policy_that_is_gone_keeps_no_other_back() -> None:
@@ -256,7 +264,7 @@ def test_a_policy_that_is_gone_keeps_no_other_back() -> None:
     run(world, scene)
 
     assert world.api.messages == ["1 of 1 c"]
-    assert world.writer.problems == ()
+    assert world.troubles.problems == ()
 
 
 def test_a_rejection_is_one_event_however_many_nodes_say_it() -> None:
@@ -265,10 +273,10 @@ def test_a_rejection_is_one_event_however_many_nodes_say_it() -> None:
 
     async def scene() -> None:
         for nodes in (("one",), ("one", "two")):
-            refusal = Refusal(nodes=nodes, text=text, is_answered=True)
+            refusal = Refusal(nodes=Nodes.of(nodes), text=text, is_answered=True)
             world.say("p", f"{nodes}", refusal)
             await asyncio.sleep(10)
-        silent = Refusal(nodes=("one",), text="no answer", is_answered=False)
+        silent = Refusal(nodes=Nodes.of(("one",)), text="no answer", is_answered=False)
         world.say("p", "silent", silent)
         await asyncio.sleep(10)
 

@@ -9,7 +9,7 @@ something else than the policy.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from xds_server.engine import CLUSTER, ENDPOINT, ClientStatus, TypeStatus
@@ -25,28 +25,68 @@ Name = tuple[str, str, int]
 """The type and name of a resource, and the sequence of its last change."""
 
 
+@dataclass(frozen=True, slots=True)
+class Nodes:
+    """Some nodes: the first few by name, all by number."""
+
+    first: tuple[str, ...] = ()
+    count: int = 0
+
+    @classmethod
+    def of(cls, names: Sequence[str]) -> "Nodes":
+        """Return the nodes *names*."""
+        return cls(first=tuple(names[:_NAMED]), count=len(names))
+
+    def __add__(self, other: "Nodes") -> "Nodes":
+        first = (self.first + other.first)[:_NAMED]
+        return Nodes(first=first, count=self.count + other.count)
+
+    def __str__(self) -> str:
+        more = self.count - len(self.first)
+        return ", ".join(self.first) + (f" and {more} more" if more else "")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
     """A resource that *nodes* do not take, or of which they say nothing in time."""
 
-    nodes: tuple[str, ...]
+    nodes: Nodes
     text: str
     is_answered: bool
 
     def __str__(self) -> str:
-        verb = "rejects" if len(self.nodes) == 1 else "reject"
+        verb = "rejects" if self.nodes.count == 1 else "reject"
         link = f"{verb} " if self.is_answered else "on "
-        return f"{named(self.nodes)} {link}{self.text}"
+        return f"{self.nodes} {link}{self.text}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
-    """How far some resources have come among the sidecars that want them."""
+    """How far some resources have come among the sidecars that want them.
+
+    `uncounted` names replicas of the server whose sidecars are not in it.
+    """
 
     interested: int = 0
     acknowledged: int = 0
-    waiting: tuple[str, ...] = ()
+    waiting: Nodes = Nodes()
     refusals: tuple[Refusal, ...] = ()
+    uncounted: tuple[str, ...] = ()
+
+    def __add__(self, other: "Reach") -> "Reach":
+        refusals: dict[tuple[str, bool], Refusal] = {}
+        for each in (*self.refusals, *other.refusals):
+            key = each.text, each.is_answered
+            same = refusals.get(key)
+            nodes = same.nodes + each.nodes if same else each.nodes
+            refusals[key] = replace(each, nodes=nodes)
+        return Reach(
+            interested=self.interested + other.interested,
+            acknowledged=self.acknowledged + other.acknowledged,
+            waiting=self.waiting + other.waiting,
+            refusals=tuple(refusals.values()),
+            uncounted=self.uncounted + other.uncounted,
+        )
 
 
 @dataclass(slots=True)
@@ -109,20 +149,12 @@ class Census:
         return Reach(
             interested=interested,
             acknowledged=acknowledged,
-            waiting=tuple(waiting),
+            waiting=Nodes.of(waiting),
             refusals=tuple(
-                Refusal(nodes=tuple(nodes), text=text, is_answered=is_answered)
+                Refusal(nodes=Nodes.of(nodes), text=text, is_answered=is_answered)
                 for (text, is_answered), nodes in refused.items()
             ),
         )
-
-
-def named(nodes: Sequence[str]) -> str:
-    """Name some *nodes*, and count the others."""
-    more = len(nodes) - _NAMED
-    if more <= 0:
-        return ", ".join(nodes)
-    return f"{', '.join(nodes[:_NAMED])} and {more} more"
 
 
 def _alike(types: Sequence[TypeStatus]) -> object:

@@ -7,7 +7,7 @@ is in `writer`.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -25,7 +25,6 @@ from xds_server.policy_status.census import (
     Name,
     Reach,
     Refusal,
-    named,
 )
 from xds_server.policy_status.condition import (
     DISTRIBUTED,
@@ -61,11 +60,20 @@ class _Outcome:
     message: str = ""
 
 
+class Peer(Protocol):
+    """Another replica, and what it has counted."""
+
+    def reach(self, revision: Revision, target: int) -> Reach:
+        """Return how far a policy has come there, at its target of this number."""
+        ...
+
+
 class Survey:
     """All policies at one moment, by what is known of them and of the clients.
 
     *tables* are those that all Envoys share; *failures* say of which Services the
-    newest version is not in them.
+    newest version is not in them; *clients* are those of this replica, and *peers* have
+    counted theirs.
     """
 
     def __init__(
@@ -75,11 +83,13 @@ class Survey:
         tables: Mapping[str, Table],
         failures: Mapping[ServiceName, Exception],
         clients: Iterable[ClientStatus],
+        peers: Sequence[Peer] = (),
     ) -> None:
         self._index = index
         self._tables = tables
         self._failures = failures
         self._census = Census(clients)
+        self._peers = peers
 
     def keys(self) -> Sequence[ObjectKey]:
         """Return all policies that an API server told of, in order."""
@@ -93,13 +103,14 @@ class Survey:
             return None
         refusals: list[Refusal] = []
         ancestors: list[Ancestor] = []
-        for target in status.targets:
+        for number, target in enumerate(status.targets):
             conditions = list(_judged(target))
             outcome, names = self._outcome(status, target)
             if outcome.reason:
                 conditions += _nowhere(outcome)
             else:
-                reach = self._census.reach(names)
+                peers = (each.reach(status.revision, number) for each in self._peers)
+                reach = sum(peers, start=self._census.reach(names))
                 refusals += reach.refusals
                 conditions += _reached(reach)
             ancestors.append(_ancestor(key, target.target, status.revision, conditions))
@@ -108,6 +119,19 @@ class Survey:
             revision=status.revision,
             ancestors=tuple(ancestors),
             refusals=tuple(dict.fromkeys(refusals)),
+        )
+
+    def count(self, key: ObjectKey) -> tuple[Revision, tuple[Reach, ...]] | None:
+        """Return how far the policy *key* has come here, by target; None if it is gone.
+
+        The revision is that which was counted.
+        """
+        status = self._index.statuses.get(key)
+        if status is None or status.revision is None:
+            return None
+        outcomes = (self._outcome(status, each) for each in status.targets)
+        return status.revision, tuple(
+            self._census.reach(names) for _, names in outcomes
         )
 
     def _outcome(
@@ -180,7 +204,7 @@ def _reached(reach: Reach) -> Iterator[Condition]:
         reason=refused if refusals else PROGRAMMED,
         message=refusals,
     )
-    if not reach.interested:
+    if not reach.interested and not reach.uncounted:
         yield Condition(
             type=DISTRIBUTED,
             status="Unknown",
@@ -188,15 +212,17 @@ def _reached(reach: Reach) -> Iterator[Condition]:
             message="no sidecar is connected that wants it",
         )
         return
-    is_everywhere = reach.acknowledged == reach.interested
+    is_everywhere = reach.acknowledged == reach.interested and not reach.uncounted
     count = f"acknowledged {reach.acknowledged} of {reach.interested} sidecars"
-    waiting = f"waiting for {named(reach.waiting)}" if reach.waiting else ""
+    waiting = f"waiting for {reach.waiting}" if reach.waiting.count else ""
+    uncounted = ", ".join(reach.uncounted)
+    absent = f"without those of replica {uncounted}" if uncounted else ""
     pending = refused if refusals else "Pending"
     yield Condition(
         type=DISTRIBUTED,
         status="True" if is_everywhere else "False",
         reason="Acknowledged" if is_everywhere else pending,
-        message="; ".join(filter(None, (count, refusals, waiting))),
+        message="; ".join(filter(None, (count, refusals, waiting, absent))),
     )
 
 

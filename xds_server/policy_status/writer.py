@@ -5,8 +5,8 @@ applies of `status.ancestors`, where it differs from what stands there, and an E
 each rejection. What is to be written is in `survey`.
 
 There is no queue of writes: every round asks what holds now, so what changes while it
-waits is written once. One replica writes; `run` is what makes a replica the one, and
-begins by reading what the one before it wrote.
+waits is written once. One replica writes; `run` begins by reading what the one before
+it wrote.
 """
 
 import asyncio
@@ -16,13 +16,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
 import msgspec
-import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from tenacity.wait import wait_exponential_jitter
 
-from xds_server.api.policy import API_VERSION
-from xds_server.api.problem import ObjectKey, Place, Problem, Severity
-from xds_server.engine import Connection, Head, Observer, Rejection
+from xds_server.api.problem import ObjectKey
+from xds_server.policy_status.alarm import Alarm
 from xds_server.policy_status.census import Refusal
 from xds_server.policy_status.condition import (
     CONTROLLER,
@@ -37,6 +35,7 @@ from xds_server.policy_status.manifest import (
     status_path,
 )
 from xds_server.policy_status.survey import Description
+from xds_server.policy_status.trouble import Topic, Troubles
 from xds_server.sources.kube_api import KubeApi, KubeConfigError, KubeError
 from xds_server.sources.reflector import Collection, pages
 
@@ -49,8 +48,6 @@ _CHUNK: Final = 100
 _FORBIDDEN, _NOT_FOUND, _CONFLICT = 403, 404, 409
 _REFUSALS: Final = frozenset({400, _FORBIDDEN, _NOT_FOUND, 405, _CONFLICT, 413, 422})
 """What is wrong with one write, and not with the server."""
-
-logger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +114,7 @@ class _Record:
         return tuple(each for each in refusals if each.text not in self.told)
 
 
-class StatusWriter(Observer):
+class StatusWriter:
     """Keeps the status of all policies up to date while it runs.
 
     *survey* is asked for the policies as they are now; *mirrored* are the collections
@@ -130,6 +127,7 @@ class StatusWriter(Observer):
         mirrored: Iterable[Collection],
         survey: Callable[[], Policies],
         *,
+        troubles: Troubles,
         pace: Pace = Pace(),
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -139,56 +137,25 @@ class StatusWriter(Observer):
         self._pace = pace
         self._clock = clock
         self._records: dict[str, _Record] = {}
-        self._wake = asyncio.Event()
-        self._timer: asyncio.TimerHandle | None = None
-        self._troubles: dict[str, Problem] = {}
-
-    @property
-    def problems(self) -> tuple[Problem, ...]:
-        """What keeps statuses or Events from being written."""
-        return tuple(self._troubles.values())
+        self._alarm = Alarm()
+        self._troubles = troubles
 
     def hear(self) -> None:
         """Hear that the mesh says something else of a policy."""
-        self._wake.set()
+        self._alarm.ring()
 
     def recount(self) -> None:
         """Hear that the counts may be others."""
-        self._wake_in(self._pace.recount.total_seconds())
-
-    def on_connect(self, connection: Connection) -> None:
-        """Count anew."""
-        del connection
-        self.recount()
-
-    def on_disconnect(self, connection: Connection) -> None:
-        """Count anew."""
-        del connection
-        self.recount()
-
-    def on_ack(self, connection: Connection, head: Head) -> None:
-        """Count anew."""
-        del connection, head
-        self.recount()
-
-    def on_nack(self, connection: Connection, rejection: Rejection) -> None:
-        """Count anew."""
-        del connection, rejection
-        self.recount()
+        self._alarm.ring_in(self._pace.recount.total_seconds())
 
     async def run(self) -> None:
-        """Write for ever, as the only replica that does.
-
-        Raises:
-            KubeConfigError: the configuration cannot be read.
-        """
-        async with self._api.connected():
-            await self._persist(self._read)
-            self._wake.set()
-            while True:
-                await self._wake.wait()
-                await asyncio.sleep(self._pace.settle.total_seconds())
-                await self._persist(self._round)
+        """Write for ever, as the only replica that does."""
+        await self._persist(self._read)
+        self._alarm.ring()
+        while True:
+            await self._alarm.wait()
+            await asyncio.sleep(self._pace.settle.total_seconds())
+            await self._persist(self._round)
 
     async def _persist(self, step: Callable[[], Awaitable[None]]) -> None:
         """Do *step*, with pauses until the server takes part in it."""
@@ -203,7 +170,7 @@ class StatusWriter(Observer):
     def _complain(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, KubeError | KubeConfigError):
-            self._trouble("statuses", error)
+            self._troubles.note(Topic.STATUSES, error)
 
     async def _read(self) -> None:
         """Read what stands on the policies: it is what the next writes change."""
@@ -220,14 +187,14 @@ class StatusWriter(Observer):
 
     async def _round(self) -> None:
         """Write what differs, for about as long as a survey is fresh."""
-        self._wake.clear()
+        self._alarm.clear()
         loop = asyncio.get_running_loop()
         due = [each async for each in self._due()]
         due.sort(key=lambda each: each[0].tried_at)
         stale_at = loop.time() + max(1.0, self._pace.settle.total_seconds())
         for record, described in due:
             if loop.time() > stale_at:
-                self._wake.set()
+                self._alarm.ring()
                 return
             record.tried_at = loop.time()
             await self._write(record, described)
@@ -249,7 +216,7 @@ class StatusWriter(Observer):
             if delay is None:
                 continue
             if delay > 0:
-                self._wake_in(delay)
+                self._alarm.ring_in(delay)
             else:
                 yield record, described
         self._records = records
@@ -286,12 +253,12 @@ class StatusWriter(Observer):
             if error.status not in _REFUSALS:
                 raise
             record.not_before = loop.time() + self._pace.refused.total_seconds()
-            self._wake_in(self._pace.refused.total_seconds())
+            self._alarm.ring_in(self._pace.refused.total_seconds())
             if error.status not in (_NOT_FOUND, _CONFLICT):  # else the policy is gone
-                self._trouble("statuses", error)
+                self._troubles.note(Topic.STATUSES, error)
         else:
             record.ancestors, record.written_at = after, loop.time()
-            self._solve("statuses")
+            self._troubles.solve(Topic.STATUSES)
         await asyncio.sleep(self._pace.interval.total_seconds())
 
     async def _tell(self, record: _Record, described: Description) -> None:
@@ -309,36 +276,10 @@ class StatusWriter(Observer):
                     record.told.discard(refusal.text)
                     raise
                 if error.status == _FORBIDDEN:
-                    self._trouble("events", error)
+                    self._troubles.note(Topic.EVENTS, error)
             else:
-                self._solve("events")
+                self._troubles.solve(Topic.EVENTS)
             await asyncio.sleep(self._pace.interval.total_seconds())
-
-    def _trouble(self, topic: str, error: KubeError | KubeConfigError) -> None:
-        """Note what keeps something from being written, and name it once."""
-        problem = _problem(topic, error)
-        known = self._troubles.get(topic)
-        self._troubles[topic] = problem
-        if known is None or known.hint != problem.hint:
-            logger.warning("problem", message=problem.message, hint=problem.hint)
-
-    def _solve(self, topic: str) -> None:
-        problem = self._troubles.pop(topic, None)
-        if problem is not None:
-            logger.info("problem solved", message=problem.message)
-
-    def _wake_in(self, seconds: float) -> None:
-        """Begin a round in so many seconds, if none begins before."""
-        loop = asyncio.get_running_loop()
-        if self._timer is not None:
-            if self._timer.when() <= loop.time() + seconds:
-                return
-            self._timer.cancel()
-        self._timer = loop.call_later(seconds, self._ring)
-
-    def _ring(self) -> None:
-        self._timer = None
-        self._wake.set()
 
 
 def _ancestors_in(policy: msgspec.Raw) -> Ancestors:
@@ -349,23 +290,3 @@ def _ancestors_in(policy: msgspec.Raw) -> Ancestors:
         return ()
     ours = (each for each in status.ancestors if each.controller_name == CONTROLLER)
     return tuple(ours)
-
-
-_GROUP: Final = API_VERSION.partition("/")[0]
-_PERMISSIONS: Final = {
-    "statuses": f'patch on trafficpolicies/status of apiGroup "{_GROUP}"',
-    "events": 'create on events of apiGroup "events.k8s.io"',
-}
-
-
-def _problem(topic: str, error: KubeError | KubeConfigError) -> Problem:
-    """Say what cannot be written, why, and how to mend it."""
-    hint = "it is tried again" if topic == "statuses" else None
-    if isinstance(error, KubeError) and error.status == _FORBIDDEN:
-        hint = f"grant {_PERMISSIONS[topic]}"
-    return Problem(
-        place=Place("kubernetes"),
-        message=f"cannot write {topic} of policies: {error}",
-        hint=hint,
-        severity=Severity.WARNING,
-    )

@@ -100,27 +100,40 @@ class KubeApi:
         async with self._answer(_Call("GET", path, query), _BRIEF) as response:
             return await response.read()
 
-    async def create(self, path: str, body: Json) -> None:
-        """Create the object *body* in the collection at *path*.
+    async def create(self, path: str, body: Json) -> bytes:
+        """Create the object *body* in the collection at *path*; return it.
 
         Raises:
             KubeError: it was not created.
         """
-        async with self._answer(_Call("POST", path, body=body), _BRIEF):
-            pass
+        async with self._answer(_Call("POST", path, body=body), _BRIEF) as response:
+            return await response.read()
 
-    async def apply(self, path: str, body: Json, *, manager: str) -> None:
-        """Let the fields in *body* be as they are there, and *manager*'s.
+    async def apply(self, path: str, body: Json, *, manager: str) -> bytes:
+        """Let the fields in *body* be as they are there, and *manager*'s; return all.
 
         It is a server-side apply: what the manager applied before and is in it no more
-        goes, and what other managers say of the same fields is overruled.
+        goes, and what other managers say of the same fields is overruled. With a
+        `resourceVersion` in *body* it is refused (409) if the object is another now.
 
         Raises:
             KubeError: it was not applied.
         """
         query = {"fieldManager": manager, "force": "true"}
         call = _Call("PATCH", path, query, body, "application/apply-patch+yaml")
-        async with self._answer(call, _BRIEF):
+        async with self._answer(call, _BRIEF) as response:
+            return await response.read()
+
+    async def delete(self, path: str, resource_version: str = "") -> None:
+        """Delete the object at *path*, if it is that of *resource_version* still.
+
+        Raises:
+            KubeError: it was not deleted.
+        """
+        body: dict[str, object] = {"apiVersion": "v1", "kind": "DeleteOptions"}
+        if resource_version:
+            body["preconditions"] = {"resourceVersion": resource_version}
+        async with self._answer(_Call("DELETE", path, body=body), _BRIEF):
             pass
 
     async def watch(

@@ -10,6 +10,7 @@ import yaml
 from tests.integration.kubernetes.client import APPLY, Client, Json
 from tests.integration.kubernetes.namespace import Namespace
 from tests.integration.kubernetes.test_source import Mesh, create, following
+from xds_server.sources.kubernetes import collections
 
 pytestmark = [
     pytest.mark.kubernetes,
@@ -21,6 +22,10 @@ FOLDER: Final = Path(__file__).parents[3] / "deploy" / "kubernetes"
 COLLECTIONS: Final = {
     "Namespace": "/api/v1/namespaces",
     "ServiceAccount": "/api/v1/namespaces/default/serviceaccounts",
+    "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles",
+    "RoleBinding": (
+        "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings"
+    ),
     "ClusterRole": "/apis/rbac.authorization.k8s.io/v1/clusterroles",
     "ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
     "CustomResourceDefinition": (
@@ -73,7 +78,7 @@ async def test_the_api_server_takes_every_manifest(client: Client) -> None:
         manifest = msgspec.convert(document, Manifest)
         path = f"{COLLECTIONS[manifest.kind]}/{manifest.metadata.name}"
         body = dict(document)
-        if manifest.kind == "ServiceAccount":
+        if "/namespaces/default/" in path:
             body["metadata"] = {"name": manifest.metadata.name}
         await client.patch(
             path, body, content_type=APPLY, query={**query, "force": "true"}
@@ -102,13 +107,14 @@ async def first_problems(mesh: Mesh) -> list[str]:
 async def test_none_of_its_permissions_is_idle(namespace: Namespace) -> None:
     """Without one of them something is missing, and is named.
 
-    Of those to write, the tests of the status say so.
+    Of those to write, and of Leases, the tests of the status and the replicas say so.
     """
+    read = {each.plural for each in collections()}
     every = [
         Rule(rule.api_groups, [resource], rule.verbs)
         for rule in rules()
         for resource in rule.resources
-        if "list" in rule.verbs
+        if resource in read
     ]
     for number, missing in enumerate(every):
         granted = [msgspec.to_builtins(each) for each in every if each is not missing]

@@ -1,0 +1,133 @@
+"""The other replicas that live, and what each says.
+
+In: the Leases that replicas keep (`member`). Out: a text for each that has not run out.
+The Lease of one that has is deleted: it came to an end that nobody could tell of.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+
+import msgspec
+
+from xds_server.replicas.lease import (
+    API_VERSION,
+    Lease,
+    LeaseName,
+    Sight,
+    collection_path,
+)
+from xds_server.replicas.member import REPORT, ROLL
+from xds_server.sources.kube_api import KubeApi, KubeConfigError, KubeError
+from xds_server.sources.reflector import (
+    Changed,
+    Collection,
+    News,
+    Patience,
+    Reflector,
+    Replaced,
+)
+
+_LOOK = timedelta(seconds=2)
+
+
+@dataclass(slots=True)
+class _Other:
+    lease: Lease
+    sight: Sight
+
+
+class Roll:
+    """All replicas that elect by the Lease *name*, but *replica* itself.
+
+    *changed* is called when one comes, goes or says something else; *report* is told
+    why nothing can be heard, and None once it can be.
+    """
+
+    def __init__(
+        self,
+        api: KubeApi,
+        name: LeaseName,
+        replica: str,
+        *,
+        changed: Callable[[], None],
+        report: Callable[[KubeError | KubeConfigError | None], None],
+    ) -> None:
+        self._api = api
+        self._namespace = name.namespace
+        self._own = name.of_replica(replica).name
+        self._prefix = f"{name.name}-"
+        self._changed = changed
+        self._report = report
+        self._others: dict[str, _Other] = {}
+        self._leases = Collection(
+            kind="Lease",
+            api_version=API_VERSION,
+            path=collection_path(name.namespace),
+            query={"labelSelector": f"{ROLL}={name.name}"},
+        )
+
+    @property
+    def reports(self) -> Mapping[str, str]:
+        """What the other replicas say, by their names."""
+        return {
+            name.removeprefix(self._prefix): other.lease.metadata.annotations.get(
+                REPORT, ""
+            )
+            for name, other in sorted(self._others.items())
+        }
+
+    async def run(self) -> None:
+        """Call the roll for ever."""
+        reflector = Reflector(self._api, self._leases, self._hear, Patience())
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(reflector.run(), name="mirror leases")
+            while True:
+                await asyncio.sleep(_LOOK.total_seconds())
+                await self._strike()
+
+    def _hear(self, news: News) -> None:
+        before = self.reports
+        if isinstance(news, Replaced):
+            leases = [msgspec.json.decode(each, type=Lease) for each in news.objects]
+            names = {each.metadata.name for each in leases}
+            for name in self._others.keys() - names:
+                del self._others[name]
+            for each in leases:
+                self._see(each)
+        elif isinstance(news, Changed):
+            lease = msgspec.json.decode(news.object, type=Lease)
+            if news.is_deleted:
+                self._others.pop(lease.metadata.name, None)
+            else:
+                self._see(lease)
+        else:
+            self._report(news.error)
+        if self.reports != before:
+            self._changed()
+
+    def _see(self, lease: Lease) -> None:
+        name, now = lease.metadata.name, asyncio.get_running_loop().time()
+        if name == self._own:
+            return
+        if other := self._others.get(name):
+            other.lease = lease
+            other.sight.see(lease, now)
+        else:
+            self._others[name] = _Other(lease, Sight(lease, now))
+
+    async def _strike(self) -> None:
+        """Take those off the roll whose Leases have run out."""
+        now = asyncio.get_running_loop().time()
+        for name, other in tuple(self._others.items()):
+            if other.sight.expires_at() > now:
+                continue
+            del self._others[name]
+            self._changed()
+            with suppress(KubeError, KubeConfigError):  # it renewed, or tell it later
+                await self._api.delete(
+                    LeaseName(self._namespace, name).path,
+                    other.lease.metadata.resource_version,
+                )

@@ -448,7 +448,8 @@ def test_status_exits_1_where_a_policy_is_not_accepted(
         "name": "web",
         "targets": [{"target": None, "conditions": [condition]}],
     }
-    answer = json.dumps({"nodes": [], "policies": [policy], "problems": []})
+    mesh = {"nodes": [], "policies": [policy], "problems": []}
+    answer = json.dumps({"server": {"ready": True}, **mesh})
     with answering(answer) as address:
         done = run_program("status", "--admin-address", address, "-o", output)
 

@@ -12,6 +12,7 @@ from xds_server.status_table import (
     Policy,
     Problem,
     Rejection,
+    Server,
     Status,
     StatusError,
     Target,
@@ -34,6 +35,7 @@ def status(
     *conditions: Condition,
     rejected: tuple[Rejection, ...] = (),
     problems: tuple[Problem, ...] = (),
+    ready: bool = True,
 ) -> Status:
     """Return the status of a node and a policy."""
     held = TypeState(
@@ -43,6 +45,7 @@ def status(
     )
     web = Target(target={"kind": "Service", "name": "web"}, conditions=[*conditions])
     return Status(
+        server=Server(ready=ready),
         nodes=[Node(id=LONG, mode="delta", types={"cluster": held, "endpoint": held})],
         policies=[Policy(namespace="shop", name="spread", targets=[web])],
         problems=[*problems],
@@ -110,6 +113,13 @@ def test_all_is_fine_where_all_is_accepted_and_nothing_rejected() -> None:
     assert status(ACCEPTED).is_fine
     assert not status(refused).is_fine
     assert not status(ACCEPTED, rejected=(BAD_RING,)).is_fine
+
+
+def test_a_server_that_is_not_ready_says_so() -> None:
+    starting = status(ACCEPTED, ready=False)
+
+    assert not starting.is_fine
+    assert next(problem_lines(starting)).startswith("not ready: ")
 
 
 def test_the_answer_of_another_program_is_none() -> None:

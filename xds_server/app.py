@@ -143,14 +143,15 @@ class ControlPlane:
                 )
             )
             self._metrics.count_publication(resources)
-            logger.info(
-                "published",
-                resources=resources,
-                services=len(changed) - len(deleted),
-                deleted=len(deleted),
-                versions=self._publisher.versions,
-                cause=_cause(changed),
-            )
+            if changed:
+                logger.info(
+                    "published",
+                    resources=resources,
+                    services=len(changed) - len(deleted),
+                    deleted=len(deleted),
+                    versions=self._publisher.versions,
+                    cause=_cause(changed),
+                )
             if self._index.listed and not self._snapshot.is_ready:
                 self._snapshot.declare_ready()
                 self._ready.set()

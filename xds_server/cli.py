@@ -396,7 +396,8 @@ def status(
 ) -> None:
     """Show what the nodes of a running server hold, and every policy.
 
-    The exit code is 1 where a policy is not accepted, or a node rejects something.
+    The exit code is 1 where a policy is not accepted, a node rejects something, or the
+    server is not ready.
     """
     settings = _settings(StatusSettings, locals())
 

@@ -198,7 +198,8 @@ class ServeSettings(BaseSettings):
             {"kubeconfig", "namespace", "selector", "lease"} & self.model_fields_set
         )
         if not self.kubernetes and useless:
-            message = f"{', '.join(useless)}: only with --kubernetes"
+            flags = ", ".join(f"--{each}" for each in useless)
+            message = f"{flags}: only with --kubernetes"
             raise ValueError(message)
         if not self.kubernetes and not paths:
             message = "nothing to serve: name files or directories, or --kubernetes"

@@ -85,16 +85,23 @@ class Problem(Struct):
     hint: str | None = None
 
 
+class Server(Struct):
+    """The server itself."""
+
+    ready: bool
+
+
 class Status(Struct):
     """All of `/status` that is shown."""
 
+    server: Server
     nodes: list[Node]
     policies: list[Policy]
     problems: list[Problem]
 
     @property
     def is_fine(self) -> bool:
-        """Whether every policy is accepted, and no node rejects anything."""
+        """Whether it serves, with every policy accepted and nothing rejected."""
         accepted = all(
             condition.status == "True"
             for policy in self.policies
@@ -103,7 +110,8 @@ class Status(Struct):
             if condition.type == "Accepted"
         )
         states = (state for node in self.nodes for state in node.types.values())
-        return accepted and not any(state.rejected for state in states)
+        is_taken = not any(state.rejected for state in states)
+        return self.server.ready and accepted and is_taken
 
 
 class StatusError(Exception):
@@ -156,7 +164,9 @@ def status_tables(status: Status) -> Iterator[Table]:
 
 
 def problem_lines(status: Status) -> Iterator[str]:
-    """Yield the problems of *status*, each as `check` prints it."""
+    """Yield what is wrong in *status*, problems as `check` prints them."""
+    if not status.server.ready:
+        yield "not ready: nothing is served before everything was listed"
     for each in status.problems:
         shown = problem.Problem(
             place=problem.Place(each.place),

@@ -45,6 +45,17 @@ def test_listed_waits_for_every_source() -> None:
     assert (before, index.listed) == (False, True)
 
 
+def test_what_is_wrong_between_documents_is_told_once_all_are_there() -> None:
+    """A policy may come before its Service; but what is still missing then is told."""
+    index = Index(sources=["files"])
+    early = index.apply([Applied(document=policy("p")), Applied(document=policy("q"))])
+    listed = index.apply([Applied(document=service()), Listed(source="files")])
+
+    assert early.problems == ()
+    assert any("TrafficPolicy shop/p" in each.message for each in listed.problems)
+    assert index.problems == listed.problems
+
+
 def test_an_equal_document_changes_nothing() -> None:
     index = index_of(service(), slice_of(["10.0.0.1"]), policy("p"))
     value = index.services["shop", "web"]

@@ -72,7 +72,7 @@ async def hear(answers: Mapping[str, list[object] | KubeError], until: str) -> I
 
 def service(name: str, port: int = 80) -> dict[str, object]:
     metadata = {"namespace": "shop", "name": name, "resourceVersion": "1"}
-    return {"metadata": metadata, "spec": {"ports": [{"port": port}]}}
+    return {"metadata": metadata, "spec": {"ports": [{"port": port, "name": "http"}]}}
 
 
 async def test_nothing_is_listed_before_all_is() -> None:
@@ -104,7 +104,6 @@ NO_PODS = "; without it endpoints have no weights from their Pods"
         (POLICIES, 403, False, GRANT.format("trafficpolicies", GROUP)),
         (POLICIES, 404, True, "xds-server crd | kubectl apply -f -"),
         (SERVICES, 401, False, "the token has expired, or is of another cluster"),
-        (SERVICES, 0, False, "nothing is served until it answers"),
     ],
 )
 async def test_what_cannot_be_heard_is_told_with_a_remedy(
@@ -112,12 +111,33 @@ async def test_what_cannot_be_heard_is_told_with_a_remedy(
 ) -> None:
     """Nothing is served without Services or policies that there may be."""
     error = KubeError("no", status)
-    index = await hear({path: error}, "" if is_listed else "cannot watch")
+    answers = {SERVICES: [service("web")], path: error}
+    index = await hear(answers, "" if is_listed else "cannot watch")
     (problem,) = index.problems
 
     assert index.listed is is_listed
     assert problem.severity is (Severity.WARNING if is_listed else Severity.ERROR)
     assert problem.hint == hint
+
+
+async def test_a_server_that_cannot_be_reached_is_one_problem() -> None:
+    """However many collections it has."""
+    error = KubeError("connection refused")
+    index = await hear(dict.fromkeys([SERVICES, PODS, POLICIES], error), "cannot reach")
+    (problem,) = index.problems
+
+    assert not index.listed
+    assert problem.message.startswith("cannot reach the API server ")
+    assert problem.message.endswith(": connection refused")
+    assert problem.hint == "nothing is served until it answers"
+
+
+async def test_a_mesh_without_services_is_worth_a_word() -> None:
+    """A name that is spelt wrong is no error of the server's."""
+    (problem,) = (await hear({}, "")).problems
+
+    assert problem.message == "there is no Service at /api/v1/services"
+    assert problem.severity is Severity.WARNING
 
 
 @pytest.mark.parametrize(

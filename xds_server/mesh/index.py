@@ -52,12 +52,16 @@ class Index:
     replaced only by values that are unequal to them.
     """
 
-    def __init__(self, sources: Iterable[str] = ("files",)) -> None:
-        """Start empty; `listed` waits for all of *sources*."""
+    def __init__(self, sources: Iterable[str] = ()) -> None:
+        """Start empty; `listed` waits for all of *sources*.
+
+        So do problems between documents: a policy may come before its Service.
+        """
         self._catalog = Catalog()
         self._ledger = Ledger()
         self._tally = Tally()
         self._unlisted = set(sources)
+        self._is_whole = not self._unlisted
         self._reports: dict[str, Reported] = {}
         self._resolutions: dict[ServiceName, Resolution] = {}
         self._services: dict[ServiceName, Service] = {}
@@ -99,6 +103,10 @@ class Index:
         for event in events:
             self._take(event, touched)
         changed = {name for name in touched.services if self._resolve(name, touched)}
+        if self.listed and not self._is_whole:
+            self._is_whole = True
+            for resolution in self._resolutions.values():
+                self._tally.replace((), resolution.problems)
         statuses = {
             key
             for key in touched.policies
@@ -137,7 +145,8 @@ class Index:
         after = resolve_service(material) if material else Resolution()
         if material:
             self._resolutions[name] = after
-        self._tally.replace(before.problems, after.problems)
+        if self._is_whole:
+            self._tally.replace(before.problems, after.problems)
         touched.policies |= self._ledger.judge(before.verdicts, after.verdicts)
         if before.service == after.service:
             return False

@@ -6,6 +6,7 @@ or one error that says what happened. The `kubernetes` package carries the calls
 read.
 """
 
+import os
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -72,7 +73,13 @@ class KubeApi:
         self._client: ApiClient
 
     @property
-    def _where(self) -> str:
+    def server(self) -> str:
+        """The address of the server, known once connected."""
+        return str(self._configuration.host)
+
+    @property
+    def account(self) -> str:
+        """Where it stands who asks."""
         return str(self._kubeconfig or "the in-cluster configuration")
 
     @asynccontextmanager
@@ -86,7 +93,7 @@ class KubeApi:
         try:
             self._client = ApiClient(self._configuration)
         except OSError as error:  # certificates that are none
-            message = f"{self._where} is no usable kubeconfig: {error}"
+            message = f"{self.account} is no usable kubeconfig: {error}"
             raise KubeConfigError(message) from error
         async with self._client:
             yield
@@ -173,6 +180,10 @@ class KubeApi:
         except TimeoutError as error:
             message = "no answer in time"
             raise KubeError(message) from error
+        except aiohttp.ClientConnectorError as error:
+            number = error.os_error.errno or 0
+            reason = os.strerror(number) if number > 0 else error.os_error.strerror
+            raise KubeError(str(reason or error).lower()) from error
         except (aiohttp.ClientError, OSError) as error:
             raise KubeError(str(error) or type(error).__name__) from error
 
@@ -198,7 +209,7 @@ class KubeApi:
     async def _configure(self) -> None:
         """Read the configuration, with the newest token."""
         if self._kubeconfig is not None and not self._kubeconfig.is_file():
-            message = f"no kubeconfig at {self._where}"
+            message = f"no kubeconfig at {self.account}"
             raise KubeConfigError(message)
         try:
             if self._kubeconfig is None:
@@ -207,12 +218,12 @@ class KubeApi:
                 )
             else:
                 await config.load_kube_config(  # type: ignore[no-untyped-call]  # has no types
-                    self._where,
+                    self.account,
                     client_configuration=self._configuration,
                     persist_config=False,
                 )
         except Exception as error:
-            message = f"{self._where} is no usable kubeconfig: {error}"
+            message = f"{self.account} is no usable kubeconfig: {error}"
             raise KubeConfigError(message) from error
 
 

@@ -7,9 +7,10 @@ nobody's way; so is each collection, for what is wrong with hearing it.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, TypeGuard
 
 import msgspec
+import structlog
 
 from xds_server.api.decode import decode_object
 from xds_server.api.document import Decoded
@@ -26,6 +27,7 @@ from xds_server.sources.reflector import (
     Patience,
     Reflector,
     Replaced,
+    Troubled,
 )
 
 NAME: Final = "kubernetes"
@@ -69,6 +71,9 @@ def collections(
             )
 
 
+logger = structlog.get_logger(__name__)
+
+
 class KubernetesSource:
     """The documents of one API server, as long as it is asked for batches.
 
@@ -95,6 +100,7 @@ class KubernetesSource:
         self._documents = documents or DocumentSet()
         self._mirrors = [_Mirror(each) for each in mirrored]
         self._has_listed = False
+        self._unreached: dict[_Mirror, KubeError | KubeConfigError] = {}
 
     async def batches(self) -> AsyncIterator[tuple[Event, ...]]:
         """Yield what is heard: with `Listed` once all was listed; never ends.
@@ -104,6 +110,7 @@ class KubernetesSource:
         """
         heard: asyncio.Queue[tuple[_Mirror, News]] = asyncio.Queue()
         async with self._api.connected(), asyncio.TaskGroup() as tasks:
+            logger.info("asking", server=self._api.server, account=self._api.account)
             for mirror in self._mirrors:
                 tasks.create_task(
                     self._mirror(mirror, heard), name=f"mirror {mirror.plural}"
@@ -128,15 +135,41 @@ class KubernetesSource:
     ) -> tuple[Event, ...]:
         changes: dict[str, Decoded | None] = {}
         for mirror, news in batch:
+            if isinstance(news, Troubled) and _is_unreached(news.error):
+                self._unreached[mirror] = news.error
+                continue
+            self._unreached.pop(mirror, None)
             if isinstance(news, Replaced):  # seconds of work, where the mesh is large
                 changes |= await asyncio.to_thread(mirror.take, news)
             else:
                 changes |= mirror.take(news)
+        changes[NAME] = self._unreachable()
         events = self._documents.update(changes, Rank.KUBERNETES)
         if not self._has_listed and all(each.is_heard for each in self._mirrors):
             self._has_listed = True
             events = (*events, Listed(source=NAME))
         return events
+
+    def _unreachable(self) -> Decoded | None:
+        """Say that the server cannot be reached, once for all collections."""
+        if not self._unreached:
+            return None
+        error = next(iter(self._unreached.values()))
+        message = str(error)
+        if isinstance(error, KubeError):
+            message = f"cannot reach the API server {self._api.server}: {message}"
+        hint = "nothing is served until it answers"
+        if self._has_listed:
+            hint = "what was heard last stays in force"
+        problem = Problem(place=Place(NAME), message=message, hint=hint)
+        return Decoded(problems=(problem,))
+
+
+def _is_unreached(
+    error: KubeError | KubeConfigError | None,
+) -> TypeGuard[KubeError | KubeConfigError]:
+    """Whether there was no answer, or nobody to ask."""
+    return error is not None and not (isinstance(error, KubeError) and error.status)
 
 
 class _Identity(msgspec.Struct, frozen=True):
@@ -158,6 +191,19 @@ class _Mirror:
         self._origins: set[str] = set()
 
     @property
+    def _state(self) -> Decoded | None:
+        """What is wrong with the collection, although it is heard."""
+        if self.collection.kind != "Service" or self._origins:
+            return None
+        problem = Problem(
+            place=Place(NAME),
+            message=f"there is no Service at {self.collection.path}",
+            hint="are --namespace and --selector right?",
+            severity=Severity.WARNING,
+        )
+        return Decoded(problems=(problem,))
+
+    @property
     def plural(self) -> str:
         """The name of the collection."""
         return self.collection.plural
@@ -167,11 +213,11 @@ class _Mirror:
         self.is_heard = True
         before, self._origins = self._origins, set()
         changes: dict[str, Decoded | None] = dict.fromkeys(before)
-        changes[self.collection.path] = None
         for each in objects:
             origin = self._origin(each)
             self._origins.add(origin)
             changes[origin] = self._decode(each, origin)
+        changes[self.collection.path] = self._state
         return changes
 
     def take(self, news: News) -> Mapping[str, Decoded | None]:
@@ -185,12 +231,13 @@ class _Mirror:
             origin = self._origin(news.object)
             if news.is_deleted:
                 self._origins.discard(origin)
-                return {origin: None}
+                return {origin: None, self.collection.path: self._state}
             self._origins.add(origin)
-            return {origin: self._decode(news.object, origin)}
+            decoded = self._decode(news.object, origin)
+            return {origin: decoded, self.collection.path: self._state}
         if news.error is None:
-            return {self.collection.path: None}
-        problem = _trouble(self.collection, news.error, was_heard=self.is_heard)
+            return {self.collection.path: self._state}
+        problem = _trouble(self.collection, news.error)
         self.is_heard = self.is_heard or problem.severity is Severity.WARNING
         return {self.collection.path: Decoded(problems=(problem,))}
 
@@ -202,9 +249,7 @@ class _Mirror:
         return decode_object(body, source=origin, type_meta=self._type_meta)
 
 
-def _trouble(
-    collection: Collection, error: KubeError | KubeConfigError, *, was_heard: bool
-) -> Problem:
+def _trouble(collection: Collection, error: KubeError | KubeConfigError) -> Problem:
     """Say why *collection* cannot be heard; a warning where it can be done without."""
     status = error.status if isinstance(error, KubeError) else 0
     plural, group = collection.plural, collection.api_version.rpartition("/")[0]
@@ -225,8 +270,4 @@ def _trouble(
         hint = "the token has expired, or is of another cluster"
     elif status == _BAD_REQUEST and collection.query.get("labelSelector"):
         hint = f"is --selector right? (got {collection.query['labelSelector']})"
-    elif not status:
-        hint = "nothing is served until it answers"
-        if was_heard:
-            hint = "what was heard last stays in force"
     return Problem(place=Place(NAME), message=message, hint=hint, severity=severity)

@@ -156,7 +156,7 @@ async def test_a_start_without_an_api_server_waits_for_it(
     await namespace.until_endpoints("web", lambda found: len(found) == 1)
     await control_plane.api_server.kill()
     async with following(kubeconfig, [namespace.name]) as mesh:
-        await mesh.until(lambda: any("cannot watch" in p for p in mesh.problems))
+        await mesh.until(lambda: any("cannot reach" in p for p in mesh.problems))
         was_listed = mesh.index.listed
         await control_plane.api_server.start()
         await mesh.until(lambda: mesh.addresses(namespace, "web") == ["10.1.0.1"])

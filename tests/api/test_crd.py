@@ -168,11 +168,9 @@ def test_choices_are_those_that_are_built() -> None:
 def test_bounds_are_those_of_the_field_itself() -> None:
     aggression = {"type": "number", "minimum": 0, "exclusiveMinimum": True}
 
-    assert field(SlowStart, "aggression") == {
-        **aggression,
-        "maximum": 100,
-        "default": 1.0,
-    }
+    found = field(SlowStart, "aggression")
+    assert found.pop("description") == "Above 1: more of it at once."
+    assert found == {**aggression, "maximum": 100, "default": 1.0}
     (rule,) = msgspec.convert(field(SlowStart, "window")[RULES], list[Part])
     assert rule["message"] == "must be a duration between 1s and 87600h"
 

@@ -134,6 +134,17 @@ def test_defaults_and_ranges_are_those_of_the_models(section: str) -> None:
         assert (name, row.get("range", "")) == (name, bounds(field))
 
 
+@pytest.mark.parametrize("section", SECTIONS)
+def test_what_a_field_means_is_said_in_the_same_words(section: str) -> None:
+    """On the page, and to whoever asks an API server or an editor."""
+    for name, field in built(SECTIONS[section]).items():
+        meaning = " ".join((field.description or "").split()).removesuffix(".")
+        row = rows()[section][name]["meaning"]
+
+        assert row
+        assert (name, meaning[1:]) == (name, row.removesuffix(".")[1:])
+
+
 def test_every_choice_is_named() -> None:
     """But for those that come later."""
     later = {"Namespace", "ControlPlane", "OrcaOutOfBand"}

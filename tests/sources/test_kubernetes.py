@@ -111,7 +111,8 @@ async def test_what_cannot_be_heard_is_told_with_a_remedy(
 ) -> None:
     """Nothing is served without Services or policies that there may be."""
     error = KubeError("no", status)
-    answers = {SERVICES: [service("web")], path: error}
+    answers: dict[str, list[object] | KubeError] = {SERVICES: [service("web")]}
+    answers[path] = error
     index = await hear(answers, "" if is_listed else "cannot watch")
     (problem,) = index.problems
 

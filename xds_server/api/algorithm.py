@@ -120,6 +120,7 @@ class Weighted(Model):
     """Shares in proportion to the endpoints' weights."""
 
     selection: Selection = Selection.ROUND_ROBIN
+    """`RoundRobin`: in turn, or `Random`: independent draws by weight."""
 
 
 class LeastRequest(Model):
@@ -139,8 +140,12 @@ class LeastRequest(Model):
     )
 
     choice_count: int = Field(default=2, ge=2, le=100)
+    """Endpoints that are compared for each request; not with FullScan."""
     active_request_bias: float = Field(default=1.0, ge=0, le=100)
+    """How much requests in flight count where weights differ: weight / (active +
+    1)^bias."""
     selection_method: SelectionMethod = SelectionMethod.N_CHOICES
+    """`NChoices`: the best of some, or `FullScan`: the best of all endpoints."""
 
     def value_faults(self) -> Iterable[Fault]:
         """Refuse a number of choices where all endpoints are looked at."""
@@ -178,9 +183,15 @@ class RingHash(Model):
     )
 
     minimum_ring_size: int = Field(default=1024, ge=1, le=LARGEST_RING)
+    """The least entries of the ring; 100 an endpoint keep shares near the weights."""
     maximum_ring_size: int = Field(default=_DEFAULT_MAXIMUM_RING, ge=1, le=LARGEST_RING)
+    """The most entries of the ring; not below `minimumRingSize`, which raises the
+    default."""
     hash_function: HashFunction = HashFunction.XX_HASH
+    """Of the keys and the entries: `XXHash` or `MurmurHash2`."""
     bounded_load_percent: BoundedLoadPercent = None
+    """Requests in flight that an endpoint may have, in percent of the mean, before its
+    keys go on to the next."""
 
     @classmethod
     def filled(cls, given: dict[str, object]) -> dict[str, object]:
@@ -232,7 +243,11 @@ class Maglev(Model):
     )
 
     table_size: int = Field(default=65537, ge=SMALLEST_TABLE, le=LARGEST_TABLE)
+    """The entries of the table, a prime; 100 an endpoint keep shares near the
+    weights."""
     bounded_load_percent: BoundedLoadPercent = None
+    """Requests in flight that an endpoint may have, in percent of the mean, before its
+    keys go on to the next."""
 
     def value_faults(self) -> Iterable[Fault]:
         """Refuse a table size that is not prime and name the next one."""
@@ -251,7 +266,10 @@ class IPHash(Model):
     """One client address, one endpoint, by a consistent hash."""
 
     algorithm: HashAlgorithm = HashAlgorithm.MAGLEV
+    """`Maglev` moves the fewest clients when endpoints change; or `RingHash`."""
     address_from: AddressFrom = AddressFrom.CONNECTION
+    """`Connection`: the peer's address; `XForwardedFor`: the first one in that header,
+    which clients can forge (HTTP only)."""
 
 
 _METRIC: Final = re.compile(
@@ -288,16 +306,25 @@ class PerformanceBased(Model):
     )
 
     source: PerformanceSource = PerformanceSource.CONTROL_PLANE
+    """Where performance is known from; `OrcaHeaders`: reports in the endpoints' answers
+    (HTTP only)."""
     metrics: tuple[
         Annotated[str, AfterValidator(_metric), form(pattern=f"^({_METRIC.pattern})$")],
         ...,
     ] = Field(default=("cpu_utilization",), min_length=1, max_length=16)
+    """What utilization is, the largest of these where there are several:
+    `cpu_utilization`, `application_utilization`, `mem_utilization`,
+    `named_metrics.KEY`, `utilization.KEY`."""
     error_penalty: float = Field(default=1.0, ge=0, le=100)
+    """Utilization that counts for errors: times errors / requests."""
     blackout_period: Duration = timedelta(seconds=10)
+    """How long an endpoint must report before it counts."""
     expiration: Duration = timedelta(minutes=3)
+    """How long a last report counts."""
     update_period: Annotated[Duration, Field(ge=timedelta(milliseconds=100))] = (
         timedelta(seconds=1)
     )
+    """How often weights are computed."""
 
     @classmethod
     def presence_faults(cls, given: Mapping[str, object]) -> Iterable[Fault]:

@@ -111,7 +111,7 @@ def object_schema(model: type[Model]) -> Schema:
             continue
         value = _value(field.annotation, field.metadata)
         if field.description is not None:
-            value = {"description": field.description, **value}
+            value = {**value, "description": _running(field.description)}
         default = _written(field.get_default())
         choices = value.get("enum")
         if field.is_required() or (
@@ -250,6 +250,10 @@ def _written(value: object) -> object:
 
 def _description(described: type) -> str:
     """Give a docstring as running text, with fields as users write them."""
-    text = inspect.cleandoc(described.__doc__ or "")
-    running = " ".join(text.split())
+    running = _running(inspect.cleandoc(described.__doc__ or ""))
     return re.sub(r"`([a-z]+_[a-z_]+)`", lambda one: f"`{to_camel(one[1])}`", running)
+
+
+def _running(text: str) -> str:
+    """Give a text without its line breaks."""
+    return " ".join(text.split())

@@ -59,7 +59,9 @@ class Regex(Model):
             ],
         ),
     ]
+    """What is to be found in the value, in RE2's syntax."""
     substitution: Annotated[str, form(pattern=SUBSTITUTION_FORM)]
+    r"""What replaces a match; `\1` is the first group."""
 
     def value_faults(self) -> Iterable[Fault]:
         """Refuse what Envoy's RE2 would."""
@@ -75,7 +77,9 @@ class HashHeader(Model):
     """A request header, or the part of it that a regular expression leaves."""
 
     name: HeaderName
+    """Of the header; with a colon only `:authority`, `:path`, `:method`."""
     regex: Regex | None = None
+    """Which part of the value counts."""
 
 
 FIRST_FORWARDED: Final = HashHeader(
@@ -91,26 +95,38 @@ class HashCookie(Model):
     """
 
     name: CookieName
+    """Of the cookie."""
     ttl: Seconds = timedelta(0)
+    """How long the cookie that Envoy sets is kept, in whole seconds; `0s`: as long as
+    the browser runs."""
     path: CookiePath = "/"
+    """Of the cookie that Envoy sets; begins with `/`, no `;`."""
     same_site: SameSite | None = None
+    """Of the cookie that Envoy sets: `Strict`, `Lax` or `None`."""
     secure: bool = False
+    """Whether the cookie that Envoy sets is for HTTPS alone."""
 
 
 class HashQueryParameter(Model):
     """A parameter of the request's query."""
 
     name: QueryName
+    """Of the parameter; 1 to 256 bytes without `&`, `=`, `#` or space."""
 
 
 class HashKey(Model):
     """One of the four keys. After a `terminal` one that has a value, none counts."""
 
     source_ip: SourceIP | None = Field(default=None, alias="sourceIP")
+    """`{}`: the client's address, without its port."""
     header: HashHeader | None = None
+    """A request header."""
     cookie: HashCookie | None = None
+    """A cookie; Envoy sets it where a client has none."""
     query_parameter: HashQueryParameter | None = None
+    """A parameter of the query."""
     terminal: bool = False
+    """If this key has a value, those after it do not count."""
 
     served_rules: ClassVar[tuple[Rule, ...]] = (
         Rule(

@@ -136,8 +136,11 @@ class SlowStart(Model):
     """
 
     window: Annotated[Duration, Field(ge=timedelta(seconds=1))]
+    """How long an endpoint is new."""
     aggression: float = Field(default=1.0, gt=0, le=100)
+    """Above 1: more of it at once."""
     min_weight_percent: float = Field(default=10, ge=1, le=100)
+    """The least share of its weight."""
 
 
 class LoadBalancer(Model):
@@ -149,15 +152,25 @@ class LoadBalancer(Model):
     served_rules: ClassVar[tuple[Rule, ...]] = _SERVED_RULES
 
     type: LoadBalancerType = LoadBalancerType.ROUND_ROBIN
+    """The algorithm."""
     weighted: Weighted | None = None
+    """Only with type Weighted."""
     least_request: LeastRequest | None = None
+    """Only with type LeastRequest."""
     ring_hash: RingHash | None = None
+    """Only with type RingHash."""
     maglev: Maglev | None = None
+    """Only with type Maglev."""
     ip_hash: IPHash | None = None
+    """Only with type IPHash."""
     performance_based: PerformanceBased | None = None
+    """Only with type PerformanceBased."""
     hash_on: tuple[HashKey, ...] = Field(default=(), max_length=8)
+    """Only with RingHash and Maglev: what a request is hashed by."""
     weights: Weights | None = None
+    """Weighted; where written also LeastRequest, RingHash, Maglev, IPHash."""
     slow_start: SlowStart | None = None
+    """RoundRobin, Weighted in turn, LeastRequest, PerformanceBased."""
 
     @classmethod
     def presence_faults(cls, given: Mapping[str, object]) -> Iterable[Fault]:

@@ -62,6 +62,7 @@ class Model(BaseModel):
         populate_by_name=True,
         strict=True,
         allow_inf_nan=False,
+        use_attribute_docstrings=True,
     )
     later: ClassVar[frozenset[str]] = frozenset()
     passed_over: ClassVar[frozenset[str]] = frozenset()

@@ -113,9 +113,14 @@ class TargetRef(Model):
     """
 
     group: Annotated[str, form(enum=[""])] = ""
+    """Of the target: only the core group."""
     kind: TargetKind
+    """Of the target: `Service`."""
     name: DnsLabel
+    """A Service of the policy's namespace."""
     section_name: DnsLabel | None = None
+    """One port, by its name, or by its number where it has none; left out: all ports.
+    """
 
     def value_faults(self) -> Iterable[Fault]:
         """Refuse what cannot be a target, or not yet."""
@@ -166,7 +171,9 @@ class PolicySpec(Model):
     )
 
     target_refs: tuple[TargetRef, ...] = Field(min_length=1, max_length=16)
+    """What the policy is for."""
     load_balancer: LoadBalancer | None = None
+    """How requests (of TCP: connections) are spread."""
 
     def value_faults(self) -> Iterable[Fault]:
         """Refuse a target that is named twice."""
@@ -200,7 +207,9 @@ class PolicyMetadata(Model):
     )
 
     namespace: DnsLabel = "default"
+    """Where the Services are that it targets."""
     name: DnsName
+    """Of two policies of a level, the first by `namespace/name` wins."""
 
 
 class TrafficPolicy(Model):

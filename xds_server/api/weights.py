@@ -31,6 +31,7 @@ class ResourceRequest(Model):
     """A resource that a Pod's containers request, in units of `divisor`, rounded up."""
 
     resource: LabelKey
+    """What is requested, such as `cpu`."""
     divisor: Annotated[
         str,
         AfterValidator(_quantity),
@@ -46,6 +47,8 @@ class ResourceRequest(Model):
             ],
         ),
     ]
+    """The weight is the sum of the requests / this, rounded up, at least 1; such as
+    `100m`."""
 
 
 class WeightRule(Model):
@@ -82,13 +85,19 @@ class WeightRule(Model):
     )
 
     match_labels: Labels | None = None
+    """Pods with all of these labels have this rule's `weight`."""
     addresses: tuple[Address, ...] | None = Field(
         default=None, min_length=1, max_length=1000
     )
+    """Endpoints with these IP addresses or DNS names have this rule's `weight`."""
     from_annotation: LabelKey | None = None
+    """The value of this annotation of the Pod."""
     from_label: LabelKey | None = None
+    """The value of this label of the Pod."""
     from_resource_request: ResourceRequest | None = None
+    """What the Pod's containers request."""
     weight: int | None = Field(default=None, ge=0, le=LARGEST_WEIGHT)
+    """Required with `matchLabels` and `addresses`, only there."""
 
     @classmethod
     def presence_faults(cls, given: Mapping[str, object]) -> Iterable[Fault]:
@@ -121,6 +130,8 @@ class Weights(Model):
     rules: tuple[WeightRule, ...] = Field(
         default=(WeightRule(from_annotation=WEIGHT_ANNOTATION),), max_length=32
     )
+    """The first that matches an endpoint gives its weight."""
     default: int = Field(default=1, ge=0, le=LARGEST_WEIGHT)
+    """The weight of all others."""
     groups: tuple[WeightGroup, ...] = ()
     others: float = Field(default=0, ge=0, le=LARGEST_WEIGHT)

@@ -11,7 +11,7 @@ setup: $(READY)
 
 $(READY): requirements/dev.txt pyproject.toml tools/gen_stubs.py
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "xds-server needs Python 3.11 or newer; name one with PYTHON=")'
-	@echo 'Installing the pinned dependencies into $(VENV): a minute or two, once.'
+	@echo 'Installing the pinned dependencies into $(VENV): a few minutes, once.'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .

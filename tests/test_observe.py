@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from xds_server.api.problem import Place, Problem
 from xds_server.observe import Metrics
 from xds_server.serve.client import Connection
 from xds_server.serve.node import Node
@@ -44,3 +45,19 @@ def test_a_nodes_rejections_are_counted_until_its_last_stream_ends() -> None:
 
     assert (counted, gone) == (2, None)
     assert rejects(metrics, "a") is None
+
+
+def test_what_is_wrong_is_counted_when_somebody_asks() -> None:
+    """Of each severity, also where there is nothing: a series that comes and goes
+    alarms nobody."""
+    metrics = Metrics(tables=lambda: ())
+    problems = [Problem(place=Place("a"), message="no")]
+    metrics.show_problems(lambda: problems)
+
+    def count(severity: str) -> float | None:
+        labels = {"severity": severity}
+        return metrics.registry.get_sample_value("xds_server_problems", labels)
+
+    assert (count("error"), count("warning"), count("notice")) == (1, 0, 0)
+    problems.clear()
+    assert count("error") == 0

@@ -71,6 +71,7 @@ class ControlPlane:
         self._debounce = Debounce(quiet=_QUIET, ceiling=_CEILING)
         self._metrics = Metrics(self._publisher.tables)
         self._statuses = _policy_statuses(settings, self._survey)
+        self._metrics.show_problems(lambda: (*self._index.problems, *self._problems()))
         if statuses := self._statuses:
             self._metrics.show_leader(lambda: statuses.is_leading)
         self._ready = asyncio.Event()
@@ -179,14 +180,16 @@ class ControlPlane:
             peers=peers,
         )
 
+    def _problems(self) -> tuple[Problem, ...]:
+        """Return what is wrong beside what the index knows."""
+        told = self._statuses.problems if self._statuses else ()
+        return (*self._publisher.problems, *told)
+
     def _status(self) -> Json:
         return status_of(
             self._index,
             self._server.statuses(),
-            untranslated=(
-                *self._publisher.problems,
-                *(self._statuses.problems if self._statuses else ()),
-            ),
+            untranslated=self._problems(),
             version=version("xds-server"),
             is_ready=self._snapshot.is_ready,
         )

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from xds_server.api.problem import Problem, Severity
 from xds_server.engine import (
     Cause,
     Connection,
@@ -144,6 +145,22 @@ class _ConfigSize(Collector):
             yield family
 
 
+class _Problems(Collector):
+    """Counts what is wrong when `/metrics` is read, by severity."""
+
+    def __init__(self, problems: Callable[[], Iterable[Problem]]) -> None:
+        self._problems = problems
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the number of problems."""
+        counts = Counts(each.severity for each in self._problems())
+        text = "What is wrong now, as /status tells it."
+        family = GaugeMetricFamily("xds_server_problems", text, labels=["severity"])
+        for severity in Severity:
+            family.add_metric([severity], counts[severity])
+        yield family
+
+
 class _Find(Protocol[M_co]):
     """Finds the series of a metric that has some labels."""
 
@@ -246,6 +263,10 @@ class Metrics(Observer):
         self.registry.register(_ConfigSize(tables))
         self._sent_at: dict[tuple[Connection, str], float] = {}
         self._streams: Counts[str] = Counts()
+
+    def show_problems(self, problems: Callable[[], Iterable[Problem]]) -> None:
+        """Show how much is wrong, by what *problems* says when it is asked."""
+        self.registry.register(_Problems(problems))
 
     def show_leader(self, is_leading: Callable[[], bool]) -> None:
         """Show who of several replicas leads, by what each says when it is asked."""

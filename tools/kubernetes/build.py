@@ -9,23 +9,17 @@ folder whose name changes with the module; what is there already is not built ag
 
 import hashlib
 import os
-import re
-import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Final
 
+from tools.go import GoError, build_packages, required_version
+
 PROGRAMS: Final = ("etcd", "kube-apiserver", "kube-controller-manager")
 _MODULE: Final = Path(__file__).parent
-_GO: Final = Path("/usr/local/go/bin/go")  # where Go's own installation puts it
 _VERSION: Final = "k8s.io/component-base/version.gitVersion"
-
-
-class BuildError(Exception):
-    """The programs cannot be built here; the message says what is missing."""
 
 
 def find_programs() -> Path | None:
@@ -52,18 +46,15 @@ def build_programs(folder: Path) -> None:
     """Build all `PROGRAMS` into *folder*, which is there only when all of them are.
 
     Raises:
-        BuildError: there is no Go that can, or the build failed.
+        GoError: there is no Go that can, or the build failed.
     """
-    go = _find_go()
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         made = Path(scratch) / folder.name
         made.mkdir()
         flags = f"-s -w -X {_VERSION}={_kubernetes_version()}"
-        _run(
-            *(go, "build", "-trimpath", "-buildvcs=false", "-ldflags", flags),
-            *("-o", f"{made}/", *(f"./{program}" for program in PROGRAMS)),
-        )
+        packages = (f"./{program}" for program in PROGRAMS)
+        build_packages(_MODULE, made, "-ldflags", flags, *packages)
         if not folder.exists():  # another build may have been quicker
             made.rename(folder)
 
@@ -72,53 +63,8 @@ def _is_complete(folder: Path) -> bool:
     return all((folder / program).is_file() for program in PROGRAMS)
 
 
-def _find_go() -> str:
-    found = shutil.which("go") or (str(_GO) if _GO.exists() else None)
-    wanted = _required("go")
-    remedy = f"install Go {wanted} or newer from https://go.dev/dl"
-    if found is None:
-        message = f"Go is not there: {remedy}"
-        raise BuildError(message)
-    # An older Go fetches the one that go.mod names, unless it may not.
-    version = _run(found, "env", "GOVERSION").strip()
-    if _numbers(version) < _numbers(wanted):
-        message = f"Go {wanted} is needed, not {version}: {remedy}"
-        raise BuildError(message)
-    return found
-
-
 def _kubernetes_version() -> str:
-    return _required("k8s.io/kubernetes")
-
-
-def _required(what: str) -> str:
-    pattern = rf"^\s*{re.escape(what)} (\S+)$"
-    found = re.search(pattern, (_MODULE / "go.mod").read_text(), re.MULTILINE)
-    if found is None:
-        message = f"go.mod does not say which {what}"
-        raise BuildError(message)
-    return found[1]
-
-
-def _numbers(version: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", version)[:2]]
-
-
-def _run(*command: str) -> str:
-    # Without cgo the programs need no C compiler, and no C library where they run.
-    environment = {**os.environ, "CGO_ENABLED": "0"}
-    try:
-        return subprocess.run(  # noqa: S603 - Go, with arguments from here
-            command,
-            cwd=_MODULE,
-            env=environment,
-            check=True,
-            stdout=subprocess.PIPE,
-            text=True,
-        ).stdout
-    except subprocess.CalledProcessError as error:
-        message = f"{' '.join(command)} failed with code {error.returncode}"
-        raise BuildError(message) from None
+    return required_version(_MODULE, "k8s.io/kubernetes")
 
 
 def main() -> None:
@@ -135,7 +81,7 @@ def main() -> None:
     start = time.monotonic()
     try:
         build_programs(folder)
-    except BuildError as error:
+    except GoError as error:
         sys.exit(f"error: {error}")
     print(f"Built in {time.monotonic() - start:.0f} s")
 

@@ -15,7 +15,6 @@ from collections.abc import (
     Callable,
     Collection,
     Iterable,
-    Iterator,
     Sequence,
 )
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -63,14 +62,20 @@ class ControlPlane:
 
     def __init__(self, paths: Iterable[Path], settings: ServeSettings) -> None:
         self._settings = settings
-        self._sources = tuple(_sources(tuple(paths), settings))
+        self._statuses: PolicyStatuses | None = None
+        documents, sources = DocumentSet(), list[Source]()
+        if paths := tuple(paths):
+            sources.append(FilesSource(paths, documents))
+        if settings.kubernetes:
+            source, self._statuses = _in_cluster(settings, documents, self._survey)
+            sources.append(source)
+        self._sources = tuple(sources)
         self._index = Index(sources=[source.name for source in self._sources])
         self._snapshot = Snapshot()
         self._publisher = Publisher(self._index, self._snapshot)
         self._changed: set[ServiceName] = set()
         self._debounce = Debounce(quiet=_QUIET, ceiling=_CEILING)
         self._metrics = Metrics(self._publisher.tables)
-        self._statuses = _policy_statuses(settings, self._survey)
         self._metrics.show_problems(lambda: (*self._index.problems, *self._problems()))
         if statuses := self._statuses:
             self._metrics.show_leader(lambda: statuses.is_leading)
@@ -209,46 +214,29 @@ def _why(error: OSError, settings: ServeSettings) -> str:
     return f"{text}\n  hint: {flag} takes another"
 
 
-def _sources(paths: Sequence[Path], settings: ServeSettings) -> Iterator[Source]:
-    """Yield where documents come from."""
-    documents = DocumentSet()
-    if paths:
-        yield FilesSource(paths, documents)
-    if settings.kubernetes:
-        # Takes a quarter of a second.
-        from xds_server.sources.kube_api import KubeApi  # noqa: PLC0415
-        from xds_server.sources.kubernetes import (  # noqa: PLC0415
-            KubernetesSource,
-            collections,
-        )
-
-        yield KubernetesSource(
-            KubeApi(settings.kubeconfig_path),
-            collections(settings.namespace, settings.selector),
-            documents,
-        )
-
-
-def _policy_statuses(
-    settings: ServeSettings, survey: "Callable[[Sequence[Peer]], Survey]"
-) -> "PolicyStatuses | None":
-    """Return who writes onto the policies of a cluster what became of them."""
-    if not settings.kubernetes:
-        return None
+def _in_cluster(
+    settings: ServeSettings,
+    documents: DocumentSet,
+    survey: "Callable[[Sequence[Peer]], Survey]",
+) -> "tuple[Source, PolicyStatuses]":
+    """Return what hears from an API server, and what writes to it."""
+    # These take a quarter of a second to import.
     from xds_server.policy_status.statuses import PolicyStatuses  # noqa: PLC0415
     from xds_server.policy_status.team import Place  # noqa: PLC0415
     from xds_server.replicas.lease import LeaseName  # noqa: PLC0415
-    from xds_server.sources.kube_api import KubeApi  # noqa: PLC0415 - as above
-    from xds_server.sources.kubernetes import collections  # noqa: PLC0415
+    from xds_server.sources.kube_api import KubeApi  # noqa: PLC0415
+    from xds_server.sources.kubernetes import (  # noqa: PLC0415
+        KubernetesSource,
+        collections,
+    )
 
+    mirrored = tuple(collections(settings.namespace, settings.selector))
     place = None
     if settings.lease is not None:
         place = Place(lease=LeaseName(*settings.lease), own=settings.replica)
-    return PolicyStatuses(
-        KubeApi(settings.kubeconfig_path),
-        collections(settings.namespace, settings.selector),
-        survey,
-        place,
+    return (
+        KubernetesSource(KubeApi(settings.kubeconfig_path), mirrored, documents),
+        PolicyStatuses(KubeApi(settings.kubeconfig_path), mirrored, survey, place),
     )
 
 

@@ -46,14 +46,14 @@ class Leases:
 class LeaseApi(KubeApi):
     """How one replica reaches the Leases.
 
-    A call takes `delay` seconds there and as many back. While `is_cut_off`, it fails;
-    one that is under way then is done, and its answer is lost.
+    A call takes `there` seconds to arrive, and its answer `back` seconds. While
+    `is_cut_off`, it fails; one that is under way then is done, and its answer is lost.
     """
 
-    def __init__(self, leases: Leases, delay: float = 0.01) -> None:
+    def __init__(self, leases: Leases) -> None:
         super().__init__()
         self.leases = leases
-        self.delay = delay
+        self.there = self.back = 0.01
         self.is_cut_off = False
 
     @asynccontextmanager
@@ -103,12 +103,12 @@ class LeaseApi(KubeApi):
 
     @asynccontextmanager
     async def _call(self) -> AsyncIterator[None]:
-        await self._travel()
+        await self._travel(self.there)
         yield
-        await self._travel()
+        await self._travel(self.back)
 
-    async def _travel(self) -> None:
-        await asyncio.sleep(self.delay)
+    async def _travel(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
         if self.is_cut_off:
             message = "cut off"
             raise KubeError(message)

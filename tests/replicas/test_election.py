@@ -142,10 +142,33 @@ def test_a_call_that_hangs_is_no_reason_to_go_on_leading() -> None:
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(only.run())
             await asyncio.sleep(10)
-            only.api.delay = timedelta(hours=1).total_seconds()
+            only.api.back = timedelta(hours=1).total_seconds()
             async with asyncio.timeout(TERM.deadline.total_seconds() + 0.1):
                 await world.until(lambda: not world.leading)
             running.cancel()
+
+    play(scene)
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_a_renewal_counts_from_when_others_may_have_seen_it(attempt: int) -> None:
+    """Its answer takes 7 s, and is the last that is heard."""
+    del attempt  # pauses differ
+    world = World()
+    both = candidates(world, 2)
+
+    async def scene() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(each.run()) for each in both]
+            await asyncio.sleep(10)
+            leader = both[int(world.leading[0])]
+            leader.api.back = 7.0
+            await asyncio.sleep(9.5)
+            leader.api.is_cut_off = True
+            await asyncio.sleep(TAKEOVER)
+            assert world.leading not in ([], [leader.identity])
+            for each in running:
+                each.cancel()
 
     play(scene)
 
@@ -172,7 +195,8 @@ class Act(StrEnum):
 
     CUT = auto()
     MEND = auto()
-    SLOW = auto()
+    SLOW_THERE = auto()
+    SLOW_BACK = auto()
     QUICK = auto()
     DELETE = auto()
 
@@ -188,8 +212,12 @@ def act(world: World, candidate: Candidate, what: Act) -> None:
     match what:
         case Act.CUT | Act.MEND:
             candidate.api.is_cut_off = what is Act.CUT
-        case Act.SLOW | Act.QUICK:
-            candidate.api.delay = 4.0 if what is Act.SLOW else 0.01
+        case Act.SLOW_THERE:
+            candidate.api.there = 4.0
+        case Act.SLOW_BACK:
+            candidate.api.back = 7.0
+        case Act.QUICK:
+            candidate.api.there = candidate.api.back = 0.01
         case Act.DELETE:
             world.leases.stored.clear()
             now = asyncio.get_running_loop().time()

@@ -63,6 +63,7 @@ class Election:
         self._clock = clock
         self._lease: Lease | None = None
         self._sight: Sight | None = None
+        self._renewed_at = float("-inf")
         self._is_leading = False
 
     @property
@@ -98,8 +99,9 @@ class Election:
     async def _keep(self) -> None:
         """Renew the Lease until that fails for too long, or another has it."""
         while True:
+            deadline = self._renewed_at + self._term.deadline.total_seconds()
             try:
-                async with asyncio.timeout(self._term.deadline.total_seconds()):
+                async with asyncio.timeout_at(deadline):
                     await self._pause()
                     while not await self._try():
                         if self._lease is not None and not self._is_mine(self._lease):
@@ -129,6 +131,7 @@ class Election:
         lease = self._lease
         if lease is None or not self._is_mine(lease):
             lease = await self._look()
+        began_at = asyncio.get_running_loop().time()
         if lease is None:
             body = lease_body(self._name, self._spec(LeaseSpec()))
             answer = await self._api.create(collection_path(self._name.namespace), body)
@@ -141,6 +144,7 @@ class Election:
         else:
             return False
         self._lease = msgspec.json.decode(answer, type=Lease)
+        self._renewed_at = began_at  # others may have seen it ever since
         return True
 
     async def _look(self) -> Lease | None:

@@ -184,6 +184,8 @@ def render(
     node_id: Annotated[str | None, flag(RenderSettings, "node_id")] = None,
     client: Annotated[Client | None, flag(RenderSettings, "client")] = None,
     role: Annotated[Role | None, flag(RenderSettings, "role")] = None,
+    zone: Annotated[str | None, flag(RenderSettings, "zone")] = None,
+    node_name: Annotated[str | None, flag(RenderSettings, "node_name")] = None,
     type: Annotated[  # noqa: A002 - the flag's name
         ResourceType | None, flag(RenderSettings, "type")
     ] = None,
@@ -195,15 +197,17 @@ def render(
     settings = _settings(RenderSettings, locals())
 
     from xds_server import offline
+    from xds_server.mesh.model import Locality
     from xds_server.translate import render as text
     from xds_server.xds import SHORT_NAMES
 
-    metadata = {"role": settings.role.value}
+    metadata = {"role": settings.role.value, "node_name": settings.node_name}
     resources, findings = offline.render(
         paths,
         node_id=settings.node_id,
         metadata=metadata,
         user_agent=settings.client.value,
+        locality=Locality(zone=settings.zone),
     )
     for problem in findings.problems:
         _say(str(problem))
@@ -231,6 +235,7 @@ def bootstrap(
     label: Annotated[list[str] | None, flag(BootstrapSettings, "label")] = None,
     region: Annotated[str | None, flag(BootstrapSettings, "region")] = None,
     zone: Annotated[str | None, flag(BootstrapSettings, "zone")] = None,
+    node_name: Annotated[str | None, flag(BootstrapSettings, "node_name")] = None,
     xds_address: Annotated[str | None, flag(BootstrapSettings, "xds_address")] = None,
     mode: Annotated[Mode | None, flag(BootstrapSettings, "mode")] = None,
     admin_address: Annotated[
@@ -267,6 +272,7 @@ def _bootstrap(settings: BootstrapSettings) -> str:
                 labels=settings.labels,
                 region=settings.region,
                 zone=settings.zone,
+                node_name=settings.node_name,
                 xds_address=settings.xds_address,
             )
         )
@@ -283,6 +289,7 @@ def _bootstrap(settings: BootstrapSettings) -> str:
                 labels=settings.labels,
                 region=settings.region,
                 zone=settings.zone,
+                node_name=settings.node_name,
                 xds_address=settings.xds_address,
                 mode=settings.mode.value,
                 admin_address=settings.admin_address,

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xds_server.api.problem import Problem, Severity, in_order, summary
-from xds_server.mesh.audience import audience_of
+from xds_server.mesh.audience import audience_of, place_of
 from xds_server.mesh.index import Index
-from xds_server.mesh.model import Service
+from xds_server.mesh.model import Locality, Service
 from xds_server.sources.files import read_once
 from xds_server.xds import PUSH_ORDER, Resource
 
@@ -44,13 +44,14 @@ def render(
     node_id: str,
     metadata: Mapping[str, object],
     user_agent: str = "",
+    locality: Locality = Locality(),  # noqa: B008 - frozen
 ) -> tuple[list[Resource], Findings]:
     """Return what a node would be sent, and what is wrong with that.
 
     Resources come in push order and then by name. *metadata* is that of the node in its
-    bootstrap, *user_agent* tells a gRPC client from an Envoy. A Service that cannot be
-    translated is a problem, and left out. What concerns nodes of another role only is
-    not said.
+    bootstrap, *user_agent* tells a gRPC client from an Envoy, *locality* is that in
+    which it says it runs. A Service that cannot be translated is a problem, and left
+    out. What concerns nodes of another role only is not said.
 
     Raises:
         TranslateError: such a node cannot be served at all.
@@ -76,6 +77,8 @@ def render(
         else:
             translated.append(service)
     resources += build_entrance(translated, audience)
+    place = place_of(metadata, locality, index.locality_of)
+    resources = [each.at(place) for each in resources]
     resources.sort(key=lambda each: (PUSH_ORDER.index(each.type_url), each.name))
     said = tuple(in_order(p for p in problems if p.role in {None, audience.role}))
     return resources, Findings(problems=said, files=files)

@@ -4,6 +4,7 @@ In: the names of Services that changed, and nodes that come and go. Out: updated
 All Envoys share the tables of clusters and assignments. What a request meets first, the
 listeners and routes, differs by audience; an audience has tables while a node of it is
 connected. gRPC clients name all that they want: their tables have that and no more.
+Nodes in different places share tables too: what differs there, differs in itself.
 """
 
 from collections import Counter
@@ -28,9 +29,16 @@ from xds_server.engine import (
     Update,
     View,
 )
-from xds_server.mesh.audience import audience_of
+from xds_server.mesh.audience import audience_of, place_of
 from xds_server.mesh.index import Changes, Index
-from xds_server.mesh.model import Audience, Client, Discovery, Port, Service
+from xds_server.mesh.model import (
+    Audience,
+    Client,
+    Discovery,
+    Locality,
+    Port,
+    Service,
+)
 from xds_server.mesh.service import ServiceName
 from xds_server.translate.check import TranslateError
 from xds_server.translate.proxyless import (
@@ -137,7 +145,12 @@ class Publisher:
             self._snapshot.publish(updates)
             self._views[audience] = view
         self._streams[audience] += 1
-        return self._views[audience]
+        place = place_of(
+            node.metadata,
+            Locality(region=node.region, zone=node.zone),
+            self._index.locality_of,
+        )
+        return self._views[audience].at(place)
 
     def release(self, node: Node) -> None:
         """Forget the audience of *node* if this was its last stream."""

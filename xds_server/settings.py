@@ -279,7 +279,12 @@ class BootstrapSettings(BaseSettings):
         "variable with commas between.",
     )
     region: str = Field("", description="The region of the node.")
-    zone: str = Field("", description="The zone of the node.")
+    zone: str = Field(
+        "", description="The zone of the node; unless given, that of its Node."
+    )
+    node_name: str = Field(
+        "", description="The name of the Kubernetes Node that it runs on."
+    )
     xds_address: Address = Field(
         "127.0.0.1:18000", description="Where xds-server listens."
     )
@@ -348,6 +353,12 @@ class RenderSettings(BaseSettings):
     )
     client: Client = Field(Client.ENVOY, description="What the node is.")
     role: Role = Field(Role.SIDECAR, description="The role of the node.")
+    zone: str = Field(
+        "", description="The zone of the node; unless given, that of its Node."
+    )
+    node_name: str = Field(
+        "", description="The name of the Kubernetes Node that it runs on."
+    )
     type: ResourceType | None = Field(None, description="Only this resource type.")
     output: RenderFormat = Field(RenderFormat.YAML, description="The format.")
 

@@ -3,9 +3,9 @@
 Nothing here does anything; it is what rooms call things.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Final
+from typing import Final, NamedTuple, Protocol
 
 CLUSTER: Final = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
 ENDPOINT: Final = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
@@ -40,6 +40,38 @@ SHORT_NAMES: Final = {
 """What people call the types, on the command line, in logs and in metrics."""
 
 
+class Place(NamedTuple):
+    """Where a node runs, as far as that is known; `node` is the machine's name."""
+
+    region: str = ""
+    zone: str = ""
+    node: str = ""
+
+
+NOWHERE: Final = Place()
+
+
+class Forms(Protocol):
+    """What a resource is in places where it is another one; pure."""
+
+    @property
+    def fingerprint(self) -> bytes:
+        """A hash of all that the bodies depend on."""
+        ...
+
+    def nearest(self, place: Place) -> Place:
+        """Return the least of *place* that tells its body apart.
+
+        NOWHERE where it is that of the resource itself. There are few of them, however
+        many places there are.
+        """
+        ...
+
+    def body(self, place: Place) -> bytes:
+        """Return what the resource is at a `nearest` place."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
     """One encoded resource.
@@ -49,7 +81,8 @@ class Resource:
     know of `ttl`, unless they hear from the server. `version` is what clients are told;
     whoever sets it promises that equal versions mean equal content. Else it is a hash
     of the content. `owners` are what it was made of, in words for whoever has to trace
-    a rejection; no client is told.
+    a rejection; no client is told. `forms` are what nodes of some places are sent in
+    its place; those of FULL_STATE_TYPES have none.
     """
 
     type_url: str
@@ -59,3 +92,12 @@ class Resource:
     ttl: timedelta | None = None
     version: str = ""
     owners: tuple[str, ...] = ()
+    forms: Forms | None = None
+
+    def at(self, place: Place) -> "Resource":
+        """Return what a node at *place* is sent: a resource like any other."""
+        if self.forms is None:
+            return self
+        near = self.forms.nearest(place)
+        body = self.body if near == NOWHERE else self.forms.body(near)
+        return replace(self, body=body, version="", forms=None)

@@ -94,7 +94,7 @@ MISTAKES = {
     ),
     "apiVersion: v1\n": (
         "x.yaml:1:1: kind: required\n"
-        "  hint: one of TrafficPolicy, Service, EndpointSlice, Pod"
+        "  hint: one of TrafficPolicy, Service, EndpointSlice, Pod, Node"
     ),
     "apiVersion: v1\nkind: [a]\n": "x.yaml:2:7: kind: must be a string (got a list)",
     "apiVersion: v1\nkind: List\n": "x.yaml:1:1: items: must be a list of objects",

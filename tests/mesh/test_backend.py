@@ -11,8 +11,13 @@ from xds_server.mesh.backend import Backends, canonical, health_of, resolve_back
 from xds_server.mesh.model import Discovery, Health
 
 
+def nowhere(name: str) -> None:
+    """Know of no Node."""
+    del name
+
+
 def resolve(*slices: Document, ports: Sequence[ServicePort] = (HTTP,)) -> Backends:
-    return resolve_backends(ports, slices, publish_all=False)
+    return resolve_backends(ports, slices, nowhere, publish_all=False)
 
 
 def addresses(backends: Backends, port: int = 80) -> list[str]:
@@ -47,7 +52,9 @@ def test_conditions_decide_whether_new_traffic_may_come(
 def test_publish_not_ready_addresses_makes_every_endpoint_healthy() -> None:
     unready = endpoint("10.0.0.1", conditions=EndpointConditions(ready=False))
 
-    backends = resolve_backends([HTTP], [slice_of([unready])], publish_all=True)
+    backends = resolve_backends(
+        [HTTP], [slice_of([unready])], nowhere, publish_all=True
+    )
 
     assert [each.health for each in backends.by_port[80]] == [Health.HEALTHY]
 

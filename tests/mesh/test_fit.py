@@ -20,6 +20,7 @@ from xds_server.api.policy import (
 )
 from xds_server.mesh.backend import Backend
 from xds_server.mesh.fit import LARGEST_SUM, Fit, fit
+from xds_server.mesh.locality import Site
 from xds_server.mesh.model import Health, Port, Protocol
 from xds_server.mesh.weight import Weighing
 
@@ -52,7 +53,7 @@ def fit_backends(
     names_port: bool = False,
 ) -> Fit:
     backends = [
-        Backend(f"10.0.{i >> 8}.{i & 255}", 80, Health.HEALTHY, "", None)
+        Backend(f"10.0.{i >> 8}.{i & 255}", 80, Health.HEALTHY, Site(), None)
         for i in range(count)
     ]
     weighing = Weighing(weights=None if weights is None else tuple(weights))

@@ -17,6 +17,7 @@ from xds_server.api.policy import (
 from xds_server.api.problem import ObjectKey, Severity
 from xds_server.api.weights import WEIGHT_ANNOTATION
 from xds_server.mesh.backend import Backend
+from xds_server.mesh.locality import Site
 from xds_server.mesh.model import Health
 from xds_server.mesh.weight import Weighing, weigh
 
@@ -27,7 +28,7 @@ def backend(name: str, *, health: Health = Health.HEALTHY) -> Backend:
         address=f"10.0.0.{name}",
         port=80,
         health=health,
-        zone="",
+        site=Site(),
         pod=ObjectKey("Pod", "shop", f"p{name}"),
     )
 

@@ -22,7 +22,7 @@ from xds_server.policy_status.condition import (
 from xds_server.policy_status.survey import Description
 from xds_server.policy_status.trouble import Troubles
 from xds_server.policy_status.writer import StatusWriter
-from xds_server.sources.kube_api import Json, KubeApi, KubeError, Query
+from xds_server.sources.kube_api import JSON, Json, KubeApi, KubeError, Query
 from xds_server.sources.kubernetes import collections
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -46,9 +46,9 @@ class FakeApi(KubeApi):
         """Connect to nothing."""
         yield
 
-    async def get(self, path: str, query: Query) -> bytes:
+    async def get(self, path: str, query: Query, *, accept: str = JSON) -> bytes:
         """Return the policies that there are."""
-        del path, query
+        del path, query, accept
         return msgspec.json.encode({"metadata": {}, "items": self.stored})
 
     async def apply(self, path: str, body: Json, *, manager: str) -> bytes:

@@ -12,7 +12,13 @@ import pytest
 from xds_server.api.problem import Severity
 from xds_server.mesh.event import Listed
 from xds_server.mesh.index import Index
-from xds_server.sources.kube_api import KubeApi, KubeConfigError, KubeError, Query
+from xds_server.sources.kube_api import (
+    JSON,
+    KubeApi,
+    KubeConfigError,
+    KubeError,
+    Query,
+)
 from xds_server.sources.kubernetes import NAME, KubernetesSource, collections
 
 SERVICES = "/api/v1/services"
@@ -40,8 +46,8 @@ class Server(KubeApi):
     async def _configure(self) -> None:
         """Need no configuration."""
 
-    async def get(self, path: str, query: Query) -> bytes:
-        del query
+    async def get(self, path: str, query: Query, *, accept: str = JSON) -> bytes:
+        del query, accept
         answer = self._answers.get(path, [])
         if isinstance(answer, KubeError):
             raise answer
@@ -49,9 +55,9 @@ class Server(KubeApi):
         return msgspec.json.encode({"metadata": metadata, "items": answer})
 
     async def watch(
-        self, path: str, query: Query, *, silence: timedelta
+        self, path: str, query: Query, *, silence: timedelta, accept: str = JSON
     ) -> AsyncGenerator[bytes, None]:
-        del path, query, silence
+        del path, query, silence, accept
         yield b""
         await asyncio.Event().wait()
 

@@ -9,7 +9,7 @@ import looptime
 import msgspec
 import pytest
 
-from xds_server.sources.kube_api import KubeApi, KubeError, Query
+from xds_server.sources.kube_api import JSON, KubeApi, KubeError, Query
 from xds_server.sources.reflector import (
     Changed,
     Collection,
@@ -47,16 +47,16 @@ class Script(KubeApi):
             raise step
         return step
 
-    async def get(self, path: str, query: Query) -> bytes:
-        assert path == PODS.path
+    async def get(self, path: str, query: Query, *, accept: str = JSON) -> bytes:
+        assert (path, accept) == (PODS.path, JSON)
         step = self._next(query)
         assert isinstance(step, bytes), "a watch was expected"
         return step
 
     async def watch(
-        self, path: str, query: Query, *, silence: timedelta
+        self, path: str, query: Query, *, silence: timedelta, accept: str = JSON
     ) -> AsyncGenerator[bytes, None]:
-        assert path == PODS.path
+        assert (path, accept) == (PODS.path, JSON)
         assert silence
         lines = self._next(query)
         assert not isinstance(lines, bytes), "a list was expected"

@@ -21,6 +21,7 @@ class Arguments(TypedDict, total=False):
     labels: dict[str, str]
     region: str
     zone: str
+    node_name: str
     xds_address: str
     mode: Literal["delta", "sotw"]
     admin_address: str
@@ -37,6 +38,7 @@ make_bootstrap = partial(
     labels={},
     region="",
     zone="",
+    node_name="",
     xds_address="127.0.0.1:18000",
     mode="delta",
     admin_address="127.0.0.1:19000",

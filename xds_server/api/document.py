@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from xds_server.api.kubernetes import EndpointSlice, Pod, Service
+from xds_server.api.kubernetes import EndpointSlice, Node, Pod, Service
 from xds_server.api.policy import TargetRef, TrafficPolicy
 from xds_server.api.problem import FieldPath, ObjectKey, Place, Problem
 
 __all__ = ["Body", "Decoded", "Document", "FieldPath", "Revision"]
 
-Body = TrafficPolicy | Service | EndpointSlice | Pod
+Body = TrafficPolicy | Service | EndpointSlice | Pod | Node
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

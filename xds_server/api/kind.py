@@ -10,7 +10,15 @@ import msgspec.inspect
 
 from xds_server.api import kubernetes_rule as rule, policy
 from xds_server.api.document import Body
-from xds_server.api.kubernetes import EndpointSlice, Pod, Service
+from xds_server.api.kubernetes import (
+    REGION,
+    ZONE,
+    EndpointSlice,
+    Metadata,
+    Node,
+    Pod,
+    Service,
+)
 from xds_server.api.manifest import Manifest, TypeMeta, Value
 from xds_server.api.problem import Fault, ObjectKey, Severity
 from xds_server.api.shape import mismatches, without_nulls
@@ -151,7 +159,7 @@ def _read_policy(manifest: Manifest) -> tuple[Body | None, list[Fault]]:
     return found, list(policy.notices(found, value))
 
 
-Struct = TypeVar("Struct", bound=Service | EndpointSlice | Pod)
+Struct = TypeVar("Struct", bound=Service | EndpointSlice | Pod | Node)
 
 
 def _convert(manifest: Manifest, shape: type[Struct]) -> Struct | list[Fault]:
@@ -191,9 +199,25 @@ def _read_pod(manifest: Manifest) -> tuple[Body | None, list[Fault]]:
     return pod, list(rule.metadata_faults(pod.metadata))
 
 
+def _read_node(manifest: Manifest) -> tuple[Body | None, list[Fault]]:
+    node = _convert(manifest, Node)
+    if isinstance(node, list):
+        return None, node
+    metadata = node.metadata
+    kept = Metadata(
+        name=metadata.name,
+        namespace=metadata.namespace,
+        labels={
+            key: metadata.labels[key] for key in {REGION, ZONE} & metadata.labels.keys()
+        },
+    )
+    return Node(metadata=kept), list(rule.metadata_faults(metadata))
+
+
 KINDS: Final[Mapping[str, Kind]] = {
     "TrafficPolicy": Kind(api_version=policy.API_VERSION, read=_read_policy),
     "Service": Kind(api_version="v1", read=_read_service),
     "EndpointSlice": Kind(api_version="discovery.k8s.io/v1", read=_read_slice),
     "Pod": Kind(api_version="v1", read=_read_pod),
+    "Node": Kind(api_version="v1", read=_read_node),
 }

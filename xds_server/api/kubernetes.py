@@ -3,7 +3,12 @@
 Unknown fields are passed over: Kubernetes adds some with each release.
 """
 
+from typing import Final
+
 import msgspec
+
+REGION: Final = "topology.kubernetes.io/region"
+ZONE: Final = "topology.kubernetes.io/zone"
 
 
 class Struct(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -37,6 +42,7 @@ class ServiceSpec(Struct, frozen=True):
     external_name: str | None = None
     ports: tuple[ServicePort, ...] = ()
     publish_not_ready_addresses: bool = False
+    traffic_distribution: str | None = None
 
 
 class Service(Struct, frozen=True):
@@ -71,6 +77,19 @@ class ObjectReference(Struct, frozen=True):
     name: str = ""
 
 
+class Hint(Struct, frozen=True):
+    """A zone, or a node, whose clients an endpoint is meant for."""
+
+    name: str
+
+
+class EndpointHints(Struct, frozen=True):
+    """Whose clients an endpoint is meant for; a list that is left out says nothing."""
+
+    for_zones: tuple[Hint, ...] = ()
+    for_nodes: tuple[Hint, ...] = ()
+
+
 class SliceEndpoint(Struct, frozen=True):
     """One server. Several addresses are several names of the same server."""
 
@@ -79,6 +98,7 @@ class SliceEndpoint(Struct, frozen=True):
     hostname: str | None = None
     node_name: str | None = None
     zone: str | None = None
+    hints: EndpointHints | None = None
     target_ref: ObjectReference | None = None
 
 
@@ -118,3 +138,13 @@ class Pod(Struct, frozen=True):
 
     metadata: Metadata
     spec: PodSpec = PodSpec()
+
+
+class Node(Struct, frozen=True):
+    """A machine: its labels say in which zone of which region it stands (v1).
+
+    It keeps these labels alone: what else is written on Nodes changes all the time. A
+    Node is in no namespace; here that is `default`.
+    """
+
+    metadata: Metadata

@@ -33,6 +33,7 @@ _NUMBER: Final = re.compile(r"[0-9]{1,5}")
 _PROTOCOLS: Final = ("TCP", "UDP", "SCTP")
 _SERVICE_TYPES: Final = ("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")
 _ADDRESS_TYPES: Final = ("IPv4", "IPv6", "FQDN")
+_DISTRIBUTIONS: Final = ("PreferSameZone", "PreferSameNode", "PreferClose")
 _SPEC_PORTS: Final = ("spec", "ports")
 
 
@@ -55,6 +56,11 @@ def service_faults(service: Service) -> Iterator[Fault]:
         yield _unknown(("spec", "type"), spec.type, _SERVICE_TYPES)
     if spec.type == "ExternalName":
         yield from _external_name_faults(spec.external_name)
+    if spec.traffic_distribution not in (None, "", *_DISTRIBUTIONS):
+        # A later Kubernetes may know more of them.
+        found = spec.traffic_distribution or ""
+        unknown = _unknown(("spec", "trafficDistribution"), found, _DISTRIBUTIONS)
+        yield replace(unknown, severity=Severity.WARNING)
     seen: set[str] = set()
     for position, port in enumerate(spec.ports):
         path = (*_SPEC_PORTS, position)

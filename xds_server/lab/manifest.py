@@ -12,19 +12,20 @@ import msgspec
 import yaml
 
 from xds_server.api import yaml_syntax
-from xds_server.api.kubernetes import EndpointSlice, Pod, Service
+from xds_server.api.kubernetes import EndpointSlice, Node, Pod, Service
 from xds_server.api.manifest import Manifest, Value
 from xds_server.api.problem import ObjectKey
 
 _API_VERSIONS: Final[dict[type, str]] = {
     EndpointSlice: "discovery.k8s.io/v1",
+    Node: "v1",
     Pod: "v1",
     Service: "v1",
 }
 POLICY_KIND: Final = "TrafficPolicy"
 
 
-def kubernetes_manifest(body: Service | EndpointSlice | Pod) -> Value:
+def kubernetes_manifest(body: Service | EndpointSlice | Pod | Node) -> Value:
     """Return *body* as `kubectl get` would print it, in the fields that we read."""
     value: dict[str, Value] = {
         "apiVersion": _API_VERSIONS[type(body)],

@@ -23,6 +23,7 @@ from xds_server.api.kubernetes import (
     EndpointPort,
     EndpointSlice,
     Metadata,
+    Node,
     Pod,
     Service,
     SliceEndpoint,
@@ -75,7 +76,7 @@ class Scenario:
         self._directory = directory
         self._services: dict[ServiceName, Service] = {}
         self._slices: dict[ServiceName, list[EndpointSlice]] = {}
-        self._pods: list[Pod] = []
+        self._behind: list[Pod | Node] = []
         self._policies: list[Document] = []
         for document in documents:
             match document.body:
@@ -86,8 +87,8 @@ class Scenario:
                     label = slice_.metadata.labels.get(SERVICE_LABEL, "")
                     name = (document.key.namespace, label)
                     self._slices.setdefault(name, []).append(slice_)
-                case Pod() as pod:
-                    self._pods.append(pod)
+                case Pod() | Node() as behind:
+                    self._behind.append(behind)
                 case TrafficPolicy():
                     self._policies.append(document)
         self._network = f"127.{1 + os.getpid() % _NETWORKS}"
@@ -105,12 +106,12 @@ class Scenario:
         return self._listeners.setdefault((service, port), free_port())
 
     def write(self) -> None:
-        """Write everything: a file for each Service, one for Pods and policies."""
+        """Write everything: a file for each Service, one for all the rest."""
         for service in self._services:
             self.write_service(service)
         policies = list(self._copied_policies())
-        pods = map(kubernetes_manifest, self._pods)
-        write_manifests(self._directory / "pods-and-policies.yaml", [*pods, *policies])
+        behind = map(kubernetes_manifest, self._behind)
+        write_manifests(self._directory / "rest.yaml", [*behind, *policies])
 
     def write_service(
         self, name: ServiceName, keep: Collection[Address] | None = None

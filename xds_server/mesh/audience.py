@@ -1,7 +1,8 @@
-"""Which nodes see the same: from what a node says of itself to its `Audience`.
+"""Which nodes see the same: from what a node says of itself to its audience and place.
 
-The metadata of an xDS node in (a Struct: numbers are floats); an audience out, and what
-could not be used. Garbage never stops a node: the defaults take its place.
+The metadata of an xDS node in (a Struct: numbers are floats); an `Audience` out, and
+what could not be used; and the node's `Place`. Garbage never stops a node: the defaults
+take its place.
 """
 
 import re
@@ -9,7 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
 from xds_server.mesh.backend import canonical
-from xds_server.mesh.model import Audience, Client, Role
+from xds_server.mesh.model import Audience, Client, Locality, Role
+from xds_server.xds import Place
 
 _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
 _LAST_PORT: Final = 65535
@@ -60,6 +62,21 @@ def audience_of(
         listen_port=read("listen_port", _port, _DEFAULT.listen_port),
     )
     return audience, tuple(complaints)
+
+
+def place_of(
+    metadata: Mapping[str, object],
+    locality: Locality,
+    find_locality: Callable[[str], Locality],
+) -> Place:
+    """Return where a node runs: its *locality*, and `node_name` of its metadata.
+
+    Where it says no zone, that of its Node counts, which *find_locality* knows.
+    """
+    value = metadata.get("node_name")
+    name = value if isinstance(value, str) else ""
+    found = locality if locality.zone or not name else find_locality(name)
+    return Place(region=found.region, zone=found.zone, node=name)
 
 
 def _namespace_in(node_id: str) -> str:

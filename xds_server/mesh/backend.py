@@ -18,6 +18,7 @@ from xds_server.api.kubernetes import (
 )
 from xds_server.api.problem import ObjectKey, Problem
 from xds_server.mesh.finding import warning
+from xds_server.mesh.locality import FindNode, Site, Sites
 from xds_server.mesh.model import Discovery, Health
 
 _FAMILIES: Final = {"IPv4": socket.AF_INET, "IPv6": socket.AF_INET6}
@@ -32,7 +33,7 @@ class Backend(NamedTuple):
     address: str
     port: int
     health: Health
-    zone: str
+    site: Site
     pod: ObjectKey | None
 
 
@@ -54,7 +55,7 @@ class _Seat(NamedTuple):
     order: bytes
     address: str
     health: Health
-    zone: str
+    site: Site
     pod: ObjectKey | None
     position: int
 
@@ -82,7 +83,11 @@ def health_of(conditions: EndpointConditions, *, publish_all: bool) -> Health | 
 
 
 def resolve_backends(
-    ports: Sequence[ServicePort], slices: Iterable[Document], *, publish_all: bool
+    ports: Sequence[ServicePort],
+    slices: Iterable[Document],
+    find_node: FindNode,
+    *,
+    publish_all: bool,
 ) -> Backends:
     """Return who serves each of *ports*, from all slices of one Service.
 
@@ -92,8 +97,9 @@ def resolve_backends(
     problems: list[Problem] = []
     ordered = sorted(slices, key=lambda document: document.key)
     discovery, used = _choose(ordered, problems)
+    sites = Sites(find_node)
     seats = [
-        (slice_, list(_seats(slice_, problems, publish_all=publish_all)))
+        (slice_, list(_seats(slice_, sites, problems, publish_all=publish_all)))
         for slice_ in used
     ]
     by_port = {port.port: _serve(port, seats, problems) for port in ports}
@@ -125,7 +131,7 @@ def _choose(
 
 
 def _seats(
-    document: Document, problems: list[Problem], *, publish_all: bool
+    document: Document, sites: Sites, problems: list[Problem], *, publish_all: bool
 ) -> Iterator[_Seat]:
     slice_ = _body(document)
     family = _FAMILIES.get(slice_.address_type)
@@ -141,7 +147,7 @@ def _seats(
             unused.append((position, 0))
             continue
         pod = pod_key(endpoint, document.key.namespace)
-        yield _Seat(*address, health, endpoint.zone or "", pod, position)
+        yield _Seat(*address, health, sites.site_of(endpoint), pod, position)
     problems += _unused(document, unused)
 
 
@@ -196,7 +202,7 @@ def _serve(
                 twice.append(seat)
             else:
                 found[key] = Backend(
-                    seat.address, number, seat.health, seat.zone, seat.pod
+                    seat.address, number, seat.health, seat.site, seat.pod
                 )
         for seat in twice[:1]:  # one problem a slice, however many
             path = ("endpoints", seat.position, "addresses", 0)

@@ -14,6 +14,7 @@ from xds_server.api.policy import TrafficPolicy
 from xds_server.api.problem import ObjectKey
 from xds_server.mesh.annotation import LISTEN_PORT, listens_of
 from xds_server.mesh.backend import pod_key
+from xds_server.mesh.locality import node_key
 from xds_server.mesh.port import balanced_ports
 from xds_server.mesh.service import SERVICE_LABEL, Material, ServiceName
 
@@ -28,11 +29,16 @@ class Catalog:
         self._documents: dict[ObjectKey, Document] = {}
         self._about: defaultdict[ServiceName, set[ObjectKey]] = defaultdict(set)
         self._slices_with: dict[ObjectKey, tuple[ObjectKey, ...]] = {}
+        self._slices_on: defaultdict[ObjectKey, set[ObjectKey]] = defaultdict(set)
         self._wanting: defaultdict[int, set[ServiceName]] = defaultdict(set)
 
     def get(self, key: ObjectKey) -> Document | None:
         """Return the document in force under *key*."""
         return self._documents.get(key)
+
+    def find_node(self, name: str) -> Document | None:
+        """Return the Node called *name*."""
+        return self._documents.get(node_key(name))
 
     def put(self, document: Document) -> set[ServiceName]:
         """Let *document* be in force; return the Services that this concerns."""
@@ -43,6 +49,8 @@ class Catalog:
         for pod in _pods(document):
             slices = self._slices_with.get(pod, ())
             self._slices_with[pod] = (*slices, document.key)
+        for node in _nodes(document):
+            self._slices_on[node].add(document.key)
         for listen_port in _listen_ports(document):
             self._wanting[listen_port].add(_name(document.key))
         return concerned | self._concerned(document)
@@ -59,6 +67,8 @@ class Catalog:
             slices = tuple(s for s in self._slices_with.pop(pod, ()) if s != key)
             if slices:
                 self._slices_with[pod] = slices
+        for node in _nodes(document):
+            _drop(self._slices_on, node, key)
         for listen_port in _listen_ports(document):
             _drop(self._wanting, listen_port, _name(key))
         return concerned
@@ -76,13 +86,15 @@ class Catalog:
             slices=tuple(d for d in documents if isinstance(d.body, EndpointSlice)),
             policies=tuple(d for d in documents if isinstance(d.body, TrafficPolicy)),
             find_pod=self.get,
+            find_node=self.find_node,
             listener_of=lambda listen_port: min(self._wanting[listen_port]),
         )
 
     def _concerned(self, document: Document) -> set[ServiceName]:
         concerned = set(_spoken_of(document))
-        for key in self._slices_with.get(document.key, ()):
-            concerned.update(_spoken_of(self._documents[key]))
+        for behind in (self._slices_with, self._slices_on):
+            for key in behind.get(document.key, ()):
+                concerned.update(_spoken_of(self._documents[key]))
         for listen_port in _listen_ports(document):
             concerned |= self._wanting.get(listen_port, set())
         return concerned
@@ -115,6 +127,14 @@ def _pods(document: Document) -> Iterator[ObjectKey]:
             pod = pod_key(endpoint, document.key.namespace)
             if pod is not None:
                 yield pod
+
+
+def _nodes(document: Document) -> set[ObjectKey]:
+    """Return the Nodes that a slice says its endpoints run on: many share a few."""
+    if not isinstance(document.body, EndpointSlice):
+        return set()
+    names = {endpoint.node_name for endpoint in document.body.endpoints}
+    return {node_key(name) for name in names if name}
 
 
 def _listen_ports(document: Document) -> Iterator[int]:

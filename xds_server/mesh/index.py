@@ -15,7 +15,8 @@ from xds_server.api.problem import ObjectKey, Problem
 from xds_server.mesh.catalog import Catalog
 from xds_server.mesh.event import Applied, Deleted, Event, Listed, Reported
 from xds_server.mesh.ledger import Ledger
-from xds_server.mesh.model import Service
+from xds_server.mesh.locality import locality_of
+from xds_server.mesh.model import Locality, Service
 from xds_server.mesh.service import Resolution, ServiceName, resolve_service
 from xds_server.mesh.status import PolicyStatus
 from xds_server.mesh.tally import Tally
@@ -91,6 +92,10 @@ class Index:
         if document is None:
             raise KeyError(name)
         return document
+
+    def locality_of(self, node: str) -> Locality:
+        """Return where the Node called *node* stands; nowhere if it is not known."""
+        return locality_of(self._catalog.find_node(node))
 
     @property
     def listed(self) -> bool:

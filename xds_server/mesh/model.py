@@ -32,6 +32,13 @@ class Discovery(StrEnum):
     DNS = "dns"
 
 
+class Proximity(StrEnum):
+    """What an endpoint may have in common with a client."""
+
+    NODE = "node"
+    ZONE = "zone"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Locality:
     """Where an endpoint or a client runs; empty where unknown."""
@@ -46,7 +53,8 @@ class Endpoint:
 
     `address` is an IP address in canonical form, or a DNS name where the upstream's
     discovery is DNS. `weight` is None where the algorithm takes no weights; all
-    endpoints of an upstream have one or none has.
+    endpoints of an upstream have one or none has. `zones` and `nodes` are those whose
+    clients it is near to, where its upstream asks for that.
     """
 
     address: str
@@ -54,6 +62,8 @@ class Endpoint:
     health: Health = Health.HEALTHY
     weight: int | None = None
     locality: Locality = Locality()
+    zones: tuple[str, ...] = ()
+    nodes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +81,8 @@ class Upstream:
     """One port of one Service: what becomes an Envoy cluster and its assignment.
 
     `policies` names the objects that shaped it, for whoever has to trace a rejection.
+    `failover` is what a client's first choice has in common with it, and what the next
+    has: clients of different places are then told different things.
     """
 
     namespace: str
@@ -80,6 +92,7 @@ class Upstream:
     load_balancer: LoadBalancer
     endpoints: tuple[Endpoint, ...]
     policies: tuple[ObjectKey, ...] = ()
+    failover: tuple[Proximity, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

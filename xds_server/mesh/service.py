@@ -7,7 +7,6 @@ documents these are, and when to resolve anew, is the index's.
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from xds_server.api.document import Document
 from xds_server.api.kubernetes import ServicePort
@@ -17,13 +16,14 @@ from xds_server.mesh.annotation import LISTEN_PORT, annotated_balancer, listens_
 from xds_server.mesh.attachment import Attachment, attach, rank
 from xds_server.mesh.backend import Backend, Backends, resolve_backends
 from xds_server.mesh.finding import finding, warning
+from xds_server.mesh.locality import FindNode, Site, failover_of
 from xds_server.mesh.model import (
     Audience,
     Discovery,
     Endpoint,
     Health,
-    Locality,
     Port,
+    Proximity,
     Service,
     Upstream,
 )
@@ -38,8 +38,6 @@ __all__ = [
     "ServiceName",
     "resolve_service",
 ]
-
-_NOWHERE: Final = Locality()
 
 ServiceName = tuple[str, str]
 """Namespace and name."""
@@ -57,6 +55,7 @@ class Material:
     slices: tuple[Document, ...]
     policies: tuple[Document, ...]
     find_pod: FindPod
+    find_node: FindNode
     listener_of: Callable[[int], ServiceName]
 
 
@@ -82,7 +81,7 @@ def resolve_service(material: Material) -> Resolution:
         )
     usable, port_problems = balanced_ports(document)
     ports, listen_problems = _ports(document, usable, material.listener_of)
-    backends = _backends(document, usable, material.slices)
+    backends = _backends(document, usable, material)
     annotated = annotated_balancer(document)
     attachments = tuple(
         attach(
@@ -94,8 +93,11 @@ def resolve_service(material: Material) -> Resolution:
         )
         for port in ports
     )
+    failover = failover_of(service_of(document).spec.traffic_distribution)
+    if backends.discovery is not Discovery.EDS:
+        failover = ()  # DNS says whom it likes
     upstreams = tuple(
-        _upstream(material.name, port, backends, attachment)
+        _upstream(material.name, port, backends, attachment, failover)
         for port, attachment in zip(ports, attachments, strict=True)
     )
     verdicts, problems = judge(references, upstreams, attachments)
@@ -183,12 +185,14 @@ def _unreachable(document: Document, listening: Collection[int]) -> Iterator[Pro
 
 
 def _backends(
-    document: Document, ports: Sequence[ServicePort], slices: Sequence[Document]
+    document: Document, ports: Sequence[ServicePort], material: Material
 ) -> Backends:
     spec = service_of(document).spec
     if spec.type != "ExternalName":
         publish_all = spec.publish_not_ready_addresses
-        return resolve_backends(ports, slices, publish_all=publish_all)
+        return resolve_backends(
+            ports, material.slices, material.find_node, publish_all=publish_all
+        )
     name = (spec.external_name or "").lower().rstrip(".")
     by_port: Mapping[int, tuple[Backend, ...]] = {
         port.port: (
@@ -196,7 +200,7 @@ def _backends(
                 address=name,
                 port=port.port,
                 health=Health.HEALTHY,
-                zone="",
+                site=Site(),
                 pod=None,
             ),
         )
@@ -206,7 +210,11 @@ def _backends(
 
 
 def _upstream(
-    name: ServiceName, port: Port, backends: Backends, attachment: Attachment
+    name: ServiceName,
+    port: Port,
+    backends: Backends,
+    attachment: Attachment,
+    failover: tuple[Proximity, ...],
 ) -> Upstream:
     origin: tuple[ObjectKey, ...] = (attachment.origin,) if attachment.origin else ()
     servers = backends.by_port[port.number]
@@ -216,15 +224,18 @@ def _upstream(
         port=port,
         discovery=backends.discovery,
         load_balancer=attachment.load_balancer,
-        endpoints=_endpoints(servers, attachment.weighing.weights),
+        endpoints=_endpoints(servers, attachment.weighing.weights, failover),
         policies=origin,
+        failover=failover,
     )
 
 
 def _endpoints(
-    backends: Sequence[Backend], weights: Sequence[int] | None
+    backends: Sequence[Backend],
+    weights: Sequence[int] | None,
+    failover: Collection[Proximity],
 ) -> tuple[Endpoint, ...]:
-    """Join backends and weights.
+    """Join backends and weights, with what *failover* asks of them.
 
     Envoy refuses a weight of 0. Such an endpoint drains, and carries the smallest of
     the others' weights, which leaves their greatest common divisor as it is.
@@ -236,7 +247,9 @@ def _endpoints(
             port=backend.port,
             health=Health.DRAINING if weight == 0 else backend.health,
             weight=smallest if weight == 0 else weight,
-            locality=Locality(zone=backend.zone) if backend.zone else _NOWHERE,
+            locality=backend.site.locality,
+            zones=backend.site.zones if Proximity.ZONE in failover else (),
+            nodes=backend.site.nodes if Proximity.NODE in failover else (),
         )
         for backend, weight in zip(
             backends, weights or (None,) * len(backends), strict=True

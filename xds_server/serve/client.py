@@ -14,6 +14,7 @@ from xds_server.serve.quarantine import Rejection
 from xds_server.serve.response import Delivery, Head, Mode
 from xds_server.serve.subscription import Subscription
 from xds_server.snapshot.table import Table
+from xds_server.xds import Place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -127,6 +128,11 @@ class FollowedType(Protocol):
     @property
     def table(self) -> Table:
         """What there is."""
+        ...
+
+    @property
+    def place(self) -> Place:
+        """From where it is seen."""
         ...
 
     @property

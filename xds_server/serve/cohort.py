@@ -49,9 +49,13 @@ class Memo(Generic[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """What changed for a subscription since some sequence."""
+    """What changed for a subscription since some sequence.
+
+    `placed` are those of `changed` that have other forms in some places.
+    """
 
     changed: tuple[EncodedResource, ...] = ()
+    placed: tuple[EncodedResource, ...] = ()
     changed_names: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
 
@@ -102,6 +106,7 @@ def _difference(table: Table, sequence: int, subscription: Subscription) -> Diff
     changed = tuple(e.resource for e in entries if e.resource is not None)
     return Difference(
         changed=changed,
+        placed=tuple(each for each in changed if each.forms),
         changed_names=tuple(resource.name for resource in changed),
         removed=tuple(e.name for e in entries if e.resource is None),
     )

@@ -85,8 +85,9 @@ def _type_configs(
     table, subscription = followed.table, followed.subscription
     rejections = followed.exchange.quarantine.rejections
     found: set[str] = set()
-    for resource in tuple(subscription.select(table)):
-        found.update(table.names_of(resource.name))
+    for selected in tuple(subscription.select(table)):
+        found.update(table.names_of(selected.name))
+        resource = selected.at(followed.place)
         config = ClientConfig.GenericXdsConfig(
             type_url=table.type_url,
             name=resource.name,

@@ -24,6 +24,7 @@ from xds_server.serve.substream import NOTHING, Substream
 from xds_server.serve.xdstp import canonical
 from xds_server.snapshot.encoding import EncodedResource
 from xds_server.snapshot.table import Table
+from xds_server.xds import NOWHERE, Place
 
 MOST_DISTRUSTED: Final = 1000
 """So many names are remembered before a type's first request; then none is trusted."""
@@ -35,9 +36,13 @@ class DeltaSubstream(Substream[DeltaDiscoveryRequest]):
     mode = Mode.DELTA
 
     def __init__(
-        self, table: Table, cohorts: Cohorts, features: AbstractSet[str] = frozenset()
+        self,
+        table: Table,
+        cohorts: Cohorts,
+        features: AbstractSet[str] = frozenset(),
+        place: Place = NOWHERE,
     ) -> None:
-        super().__init__(table, cohorts, features)
+        super().__init__(table, cohorts, features, place)
         self._distrusted: tuple[Collection[str], ...] | None = ()
 
     def receive(self, request: DeltaDiscoveryRequest) -> Verdict:
@@ -109,7 +114,7 @@ class DeltaSubstream(Substream[DeltaDiscoveryRequest]):
             return
         for name, version in versions.items():
             resource = self.table.get(name)
-            if resource and resource.version == version:
+            if resource and resource.at(self.place).version == version:
                 self._again.discard(name)
         self._again.update(
             name
@@ -169,7 +174,8 @@ class DeltaSubstream(Substream[DeltaDiscoveryRequest]):
     def _heartbeat(self, resources: Sequence[EncodedResource]) -> Response:
         """Return *resources* without their bodies."""
         table, nonce = self.table, self.exchange.next_nonce
-        return encode_heartbeat(table.type_url, table.version, nonce, resources)
+        here = [each.at(self.place) for each in resources]
+        return encode_heartbeat(table.type_url, table.version, nonce, here)
 
     def _encode(
         self,
@@ -186,11 +192,12 @@ class DeltaSubstream(Substream[DeltaDiscoveryRequest]):
                 table.type_url,
                 table.version,
                 nonce,
-                resources.values(),
+                [each.at(self.place) for each in resources.values()],
                 removed,
                 tells_ttl=self._tells_ttl,
             )
 
         key = (self.subscription, self._sequence, frozenset(again), frozenset(removed))
-        variant = (Mode.DELTA, self._tells_ttl)
+        outlook = self._outlook((*difference.placed, *again.values()))
+        variant = (Mode.DELTA, self._tells_ttl, outlook)
         return self._cohorts.responses.recall(table, (variant, nonce, key), encode)

@@ -4,7 +4,14 @@ Listeners and clusters come as a full state; other types only as what changed or
 newly asked for. What both variants have in common is in `substream`.
 """
 
-from collections.abc import Callable, Hashable, Iterator, Sequence, Set as AbstractSet
+from collections.abc import (
+    Callable,
+    Hashable,
+    Iterable,
+    Iterator,
+    Sequence,
+    Set as AbstractSet,
+)
 from dataclasses import replace
 
 from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest
@@ -120,8 +127,9 @@ class SotwSubstream(Substream[DiscoveryRequest]):
         if not resources:
             self._settle()
             return None
-        key = (self.subscription, self._sequence, frozenset(self._again))
-        response = self._encode(key, lambda: tuple(resources.values()))
+        outlook = self._outlook(resources.values())
+        key = (self.subscription, self._sequence, frozenset(self._again), outlook)
+        response = self._encode(key, lambda: self._here(resources.values()))
         return self._deliver(response, changed=response.head.names)
 
     def _heartbeat(self, resources: Sequence[EncodedResource]) -> Response:
@@ -133,7 +141,8 @@ class SotwSubstream(Substream[DiscoveryRequest]):
         """
         if not self._is_full_state:
             names = frozenset(each.name for each in resources)
-            return self._encode(names, lambda: resources)
+            key = names, self._outlook(resources)
+            return self._encode(key, lambda: self._here(resources))
         withheld, held_back = self.exchange.quarantine.withheld, self._held_back
         return self._encode(
             (self.subscription, withheld, held_back),
@@ -148,6 +157,11 @@ class SotwSubstream(Substream[DiscoveryRequest]):
             for resource in (*difference.changed, *again)
             if resource is not None
         }
+
+    def _here(
+        self, resources: Iterable[EncodedResource]
+    ) -> tuple[EncodedResource, ...]:
+        return tuple(each.at(self.place) for each in resources)
 
     def _full_state(
         self, withheld: AbstractSet[str], held_back: AbstractSet[str]

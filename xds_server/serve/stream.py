@@ -187,7 +187,7 @@ class Stream(Generic[Request]):
             raise RequestError(message)
         table = self._view.table(type_url)
         self._substreams[type_url] = self._variant.substream(
-            table, self._cohorts, self._features
+            table, self._cohorts, self._features, self._view.place
         )
         last = len(_POSITIONS)
         self._substreams = dict(

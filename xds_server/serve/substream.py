@@ -10,7 +10,7 @@ answer that it is owed even if there is nothing to tell.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence, Set as AbstractSet
+from collections.abc import Collection, Hashable, Iterable, Sequence, Set as AbstractSet
 from typing import ClassVar, Final, Generic, TypeVar
 
 from envoy.service.discovery.v3.discovery_pb2 import (
@@ -32,6 +32,7 @@ from xds_server.serve.response import (
 from xds_server.serve.subscription import Subscription
 from xds_server.snapshot.encoding import EncodedResource
 from xds_server.snapshot.table import Table
+from xds_server.xds import NOWHERE, Place
 
 NOTHING: Final[frozenset[str]] = frozenset()
 """No names: kept once, for every stream holds it nearly always."""
@@ -40,14 +41,23 @@ Request = TypeVar("Request", DiscoveryRequest, DeltaDiscoveryRequest)
 
 
 class Substream(ABC, Generic[Request]):
-    """The state of one type on a stream of a client with some *features*."""
+    """The state of one type on a stream of a client with some *features* at a *place*.
+
+    A resource that has forms is sent in that of the place; all else of it, its name and
+    when it changed, is the same everywhere.
+    """
 
     mode: ClassVar[Mode]
 
     def __init__(
-        self, table: Table, cohorts: Cohorts, features: AbstractSet[str] = frozenset()
+        self,
+        table: Table,
+        cohorts: Cohorts,
+        features: AbstractSet[str] = frozenset(),
+        place: Place = NOWHERE,
     ) -> None:
         self.table = table
+        self.place = place
         self.exchange = Exchange(table)
         self.subscription = Subscription()
         self.is_asked = False
@@ -164,6 +174,15 @@ class Substream(ABC, Generic[Request]):
 
     def _owes_news(self) -> bool:
         return self._owes_answer or bool(self._again)
+
+    def _outlook(self, resources: Iterable[EncodedResource | None]) -> Hashable:
+        """Return what tells apart places in which *resources* have other forms."""
+        near = {
+            each.name: each.nearest(self.place)
+            for each in resources
+            if each is not None and each.forms
+        }
+        return frozenset(near.items())
 
     def _difference(self) -> Difference:
         return self._cohorts.difference(self.table, self._sequence, self.subscription)

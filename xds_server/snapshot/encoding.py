@@ -5,7 +5,7 @@ Which resources go into which response is decided by who serves.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 from weakref import WeakValueDictionary
@@ -17,7 +17,13 @@ from envoy.service.discovery.v3.discovery_pb2 import (
 )
 from google.protobuf.any_pb2 import Any as AnyMessage
 
-from xds_server.xds import Resource
+from xds_server.xds import NOWHERE, Place, Resource
+
+MOST_FORMS: Final = 16
+"""So many forms of a resource are kept; more of them are encoded anew when asked for.
+
+That is more than there are zones. Of machines there may be thousands.
+"""
 
 DIGEST_BITS: Final = 128
 _VERSION_DIGITS: Final = 16
@@ -39,6 +45,9 @@ class EncodedResource:
 
     The first is part of the second, at `body_at`: `resource` has the same number in a
     Resource as `resources` in a DiscoveryResponse, and both hold an Any.
+
+    What is another one in some places has `forms`; it is itself what is sent to
+    nodes of which no place is known.
     """
 
     name: str
@@ -49,22 +58,61 @@ class EncodedResource:
     delta: bytes
     body_at: "slice[int, int, None]"
     owners: tuple[str, ...] = ()
+    forms: "EncodedForms | None" = None
 
     @property
     def sotw(self) -> bytes:
         """The field of a DiscoveryResponse."""
         return self.delta[self.body_at]
 
+    def nearest(self, place: Place) -> Place:
+        """Return what nodes that are sent the same as those at *place* have in common.
+
+        NOWHERE where that is this resource itself.
+        """
+        return NOWHERE if self.forms is None else self.forms.nearest(place)
+
+    def at(self, place: Place) -> "EncodedResource":
+        """Return what a node at *place* is sent."""
+        near = self.nearest(place)
+        if self.forms is None or near == NOWHERE:
+            return self
+        return self.forms.encoded(near)
+
+
+class EncodedForms:
+    """What *resource* is in places that matter to it, encoded when it is asked for."""
+
+    def __init__(self, resource: Resource) -> None:
+        assert resource.forms is not None  # noqa: S101 - narrows the union
+        self.nearest = resource.forms.nearest
+        self._resource = replace(resource, body=b"")  # which is kept as encoded
+        self._encoded: dict[Place, EncodedResource] = {}
+
+    def encoded(self, near: Place) -> EncodedResource:
+        """Return the form at a `nearest` place."""
+        found = self._encoded.get(near)
+        if found is None:
+            resource = self._resource.at(near)
+            found = encode(resource, digest_of(resource))
+            if len(self._encoded) >= MOST_FORMS:
+                del self._encoded[next(iter(self._encoded))]
+            self._encoded[near] = found
+        return found
+
 
 def digest_of(resource: Resource) -> int:
     """Return the content hash: BLAKE2b over the length-prefixed name and the body.
 
     What few resources have, aliases and a time to live, comes between the two, under a
-    hash function of its own.
+    hash function of its own; so is it where there are forms.
     """
     is_plain = not resource.aliases and resource.ttl is None
+    forms = resource.forms
     hashed = hashlib.blake2b(
-        digest_size=DIGEST_BITS // 8, person=b"" if is_plain else b"attributes"
+        digest_size=DIGEST_BITS // 8,
+        person=b"" if is_plain else b"attributes",
+        key=b"" if forms is None else forms.fingerprint,
     )
     parts = [resource.name]
     if not is_plain:
@@ -108,6 +156,7 @@ def _encode(resource: Resource, digest: int) -> EncodedResource:
         aliases=resource.aliases,
         ttl=resource.ttl,
         owners=resource.owners,
+        forms=EncodedForms(resource) if resource.forms else None,
         digest=digest,
         version=version,
         delta=delta,

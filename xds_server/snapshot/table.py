@@ -180,12 +180,16 @@ class Table:
         is for whoever publishes, once all tables are up to date.
 
         Raises:
-            ValueError: a resource is of another type; nothing was changed.
+            ValueError: a resource is of another type, or may have no forms; nothing
+                was changed.
         """
         present = {resource.name: resource for resource in applied}
         for resource in present.values():
             if resource.type_url != self.type_url:
                 message = f"{resource.name}: {resource.type_url} is not {self.type_url}"
+                raise ValueError(message)
+            if resource.forms is not None and self._keeps_content:
+                message = f"{resource.name}: {self.type_url} is the same in all places"
                 raise ValueError(message)
         sequence = self.sequence + 1
         changes = Changes(

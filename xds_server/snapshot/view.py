@@ -8,22 +8,28 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from xds_server.snapshot.table import Changes, Listener, Publication, Table
-from xds_server.xds import Resource
+from xds_server.xds import NOWHERE, Place, Resource
 
 
 class View:
     """What a group of nodes sees: at most one table for each resource type.
 
     Views may share tables. Nodes see what is in the tables, so a view never changes.
+    Of resources that have forms, they see those of *place*.
     """
 
-    def __init__(self, tables: Iterable[Table]) -> None:
+    def __init__(self, tables: Iterable[Table], place: Place = NOWHERE) -> None:
         self._tables = {table.type_url: table for table in tables}
+        self.place = place
 
     def table(self, type_url: str) -> Table:
         """Return the table of *type_url*: an empty one where nobody publishes it."""
         table = self._tables.get(type_url)
         return Table(type_url) if table is None else table
+
+    def at(self, place: Place) -> "View":
+        """Return what nodes at *place* see: the same tables, from there."""
+        return self if place == self.place else View(self._tables.values(), place)
 
     @property
     def tables(self) -> Mapping[str, Table]:

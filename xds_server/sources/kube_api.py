@@ -25,6 +25,12 @@ from xds_server.sources.source import SourceError
 Query = Mapping[str, str]
 Json = Mapping[str, object]
 
+JSON: Final = "application/json"
+_METADATA: Final = "application/json;as={};g=meta.k8s.io;v=v1"
+METADATA: Final = _METADATA.format("PartialObjectMetadata")
+METADATA_LIST: Final = _METADATA.format("PartialObjectMetadataList")
+"""What an answer may be: of large objects, of which the rest is for others, less."""
+
 _CONNECT_SECONDS: Final = 10
 _READ_SECONDS: Final = 60
 _BRIEF: Final = aiohttp.ClientTimeout(
@@ -54,7 +60,8 @@ class _Call:
     path: str
     query: Query | None = None
     body: Json | None = None
-    content_type: str = "application/json"
+    content_type: str = JSON
+    accept: str = JSON
 
 
 class _Status(msgspec.Struct, frozen=True):
@@ -98,13 +105,14 @@ class KubeApi:
         async with self._client:
             yield
 
-    async def get(self, path: str, query: Query) -> bytes:
-        """Return what is at *path*.
+    async def get(self, path: str, query: Query, *, accept: str = JSON) -> bytes:
+        """Return what is at *path*, in the form *accept*.
 
         Raises:
             KubeError: it could not be had.
         """
-        async with self._answer(_Call("GET", path, query), _BRIEF) as response:
+        call = _Call("GET", path, query, accept=accept)
+        async with self._answer(call, _BRIEF) as response:
             return await response.read()
 
     async def create(self, path: str, body: Json) -> bytes:
@@ -144,7 +152,7 @@ class KubeApi:
             pass
 
     async def watch(
-        self, path: str, query: Query, *, silence: timedelta
+        self, path: str, query: Query, *, silence: timedelta, accept: str = JSON
     ) -> AsyncGenerator[bytes, None]:
         """Yield the lines of a watch at *path* until the server ends it.
 
@@ -157,7 +165,8 @@ class KubeApi:
         limits = aiohttp.ClientTimeout(
             total=None, sock_connect=_CONNECT_SECONDS, sock_read=silence.total_seconds()
         )
-        async with self._answer(_Call("GET", path, query), limits) as response:
+        call = _Call("GET", path, query, accept=accept)
+        async with self._answer(call, limits) as response:
             rest = b""
             yield rest
             async for chunk in response.content.iter_any():
@@ -188,7 +197,7 @@ class KubeApi:
             raise KubeError(str(error) or type(error).__name__) from error
 
     async def _send(self, call: "_Call", limits: aiohttp.ClientTimeout) -> RESTResponse:
-        headers = {"Accept": "application/json"}
+        headers = {"Accept": call.accept}
         if call.body is not None:
             headers["Content-Type"] = call.content_type
         request = await self._client.param_serialize(

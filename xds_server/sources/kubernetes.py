@@ -37,8 +37,14 @@ _PLURALS: Final = {
     "Service": "services",
     "EndpointSlice": "endpointslices",
     "Pod": "pods",
+    "Node": "nodes",
     _POLICY: "trafficpolicies",
 }
+_OPTIONAL: Final = {
+    "Pod": "endpoints have no weights from their Pods",
+    "Node": "endpoints have no region, and no zone but that of their EndpointSlice",
+}
+"""What may not be allowed to be read, and what it is like without."""
 _SELECTED: Final = ("Service", "EndpointSlice")
 """Slices carry the labels of their Service."""
 _LIVING: Final = "status.phase!=Succeeded,status.phase!=Failed"
@@ -52,7 +58,8 @@ def collections(
 ) -> Iterator[Collection]:
     """Yield what there is to mirror: of all namespaces unless some are named.
 
-    *selector* picks Services by their labels, and with them their slices.
+    *selector* picks Services by their labels, and with them their slices. Nodes are in
+    no namespace.
     """
     for kind, plural in _PLURALS.items():
         api_version = KINDS[kind].api_version
@@ -62,12 +69,14 @@ def collections(
         if kind == "Pod":
             query["fieldSelector"] = _LIVING
         root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
-        for place in [f"namespaces/{each}/" for each in namespaces] or [""]:
+        places = [f"namespaces/{each}/" for each in namespaces]
+        for place in [""] if kind == "Node" else places or [""]:
             yield Collection(
                 kind=kind,
                 api_version=api_version,
                 path=f"{root}/{place}{plural}",
                 query=query,
+                is_metadata=kind == "Node",
             )
 
 
@@ -78,8 +87,8 @@ class KubernetesSource:
     """The documents of one API server, as long as it is asked for batches.
 
     It has listed when every collection has, so that nobody is served half of a mesh
-    after a restart. Pods that must not be read are done without, and so are policies
-    where the API server does not know any.
+    after a restart. Pods and Nodes that must not be read are done without, and so are
+    policies where the API server does not know any.
     """
 
     name: Final = NAME
@@ -259,9 +268,9 @@ def _trouble(collection: Collection, error: KubeError | KubeConfigError) -> Prob
         hint = "no credentials were sent: look at the user in the kubeconfig"
     elif status == _FORBIDDEN:
         hint = f'grant list and watch on {plural} of apiGroup "{group}"'
-        if collection.kind == "Pod":
+        if collection.kind in _OPTIONAL:
             severity = Severity.WARNING
-            hint += "; without it endpoints have no weights from their Pods"
+            hint += f"; without it {_OPTIONAL[collection.kind]}"
     elif status == _NOT_FOUND and collection.kind == _POLICY:
         severity = Severity.WARNING
         message = "the API server knows no TrafficPolicy"

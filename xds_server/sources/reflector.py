@@ -19,7 +19,15 @@ import msgspec
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from tenacity.wait import wait_exponential_jitter
 
-from xds_server.sources.kube_api import KubeApi, KubeConfigError, KubeError, refusal
+from xds_server.sources.kube_api import (
+    JSON,
+    METADATA,
+    METADATA_LIST,
+    KubeApi,
+    KubeConfigError,
+    KubeError,
+    refusal,
+)
 
 GONE: Final = 410
 _PAGE: Final = "500"
@@ -41,12 +49,16 @@ class Patience:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collection:
-    """Objects of one *kind*, at *path*, picked by *query*."""
+    """Objects of one *kind*, at *path*, picked by *query*.
+
+    Of some the metadata is all that is wanted.
+    """
 
     kind: str
     api_version: str
     path: str
     query: Mapping[str, str] = field(default_factory=dict)
+    is_metadata: bool = False
 
     @property
     def plural(self) -> str:
@@ -117,8 +129,9 @@ async def pages(api: KubeApi, collection: Collection) -> AsyncIterator[Page]:
         KubeError: they could not be had.
     """
     query = {**collection.query, "limit": _PAGE}
+    accept = METADATA_LIST if collection.is_metadata else JSON
     while True:
-        body = await api.get(collection.path, query)
+        body = await api.get(collection.path, query, accept=accept)
         page = msgspec.json.decode(body, type=Page)
         yield page
         if not page.metadata.next_page:
@@ -210,7 +223,10 @@ class Reflector:
             "timeoutSeconds": str(round(uniform(session, 2 * session))),  # noqa: S311
         }
         lines = self._api.watch(
-            self._collection.path, query, silence=self._patience.silence
+            self._collection.path,
+            query,
+            silence=self._patience.silence,
+            accept=METADATA if self._collection.is_metadata else JSON,
         )
         async with aclosing(lines):
             async for line in lines:

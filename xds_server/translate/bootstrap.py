@@ -75,6 +75,7 @@ def build_bootstrap(
     labels: Mapping[str, str],
     region: str,
     zone: str,
+    node_name: str,
     xds_address: str,
     mode: Literal["delta", "sotw"],
     admin_address: str,
@@ -92,6 +93,7 @@ def build_bootstrap(
         labels: The labels of the client.
         region: The region of the node, empty where unknown.
         zone: The zone of the node, empty where unknown.
+        node_name: The Kubernetes Node that it runs on, empty where unknown.
         xds_address: Where xds-server listens, `host:port` or `[ipv6]:port`.
         mode: The variant of the xDS protocol: delta, or state of the world.
         admin_address: Where the Envoy's own admin listens, `ip:port`; port 0 is any.
@@ -118,6 +120,8 @@ def build_bootstrap(
         metadata["namespace"] = namespace
     if labels:
         metadata["labels"] = dict(labels)
+    if node_name:
+        metadata["node_name"] = node_name
     locality = Locality(region=region, zone=zone) if region or zone else None
     return Bootstrap(
         node=Node(

@@ -1,7 +1,7 @@
 """Build `envoy.config.endpoint.v3.ClusterLoadAssignment`: who serves one upstream.
 
 An `Upstream` in, an encoded assignment out, authored with xds-protos alone: there are
-many endpoints, and they change often.
+many endpoints, and they change often. Whose clients are near to whom is in `nearness`.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,8 @@ from xds_server.mesh.model import Endpoint, Health, Upstream
 from xds_server.translate.check import check_endpoints, check_identity
 from xds_server.translate.fragment import encode
 from xds_server.translate.name import cluster_name
-from xds_server.xds import ENDPOINT, Resource
+from xds_server.translate.nearness import forms_of, tiers
+from xds_server.xds import ENDPOINT, NOWHERE, Place, Resource
 
 _HEALTH_STATUS: Final = {
     Health.HEALTHY: health_check_pb2.HEALTHY,
@@ -37,23 +38,35 @@ def build_load_assignment(upstream: Upstream) -> Resource:
     """
     check_identity(upstream)
     check_endpoints(upstream)
-    assignment = load_assignment(upstream)
+
+    def build(place: Place) -> bytes:
+        return encode(load_assignment(upstream, place))
+
     return Resource(
-        type_url=ENDPOINT, name=assignment.cluster_name, body=encode(assignment)
+        type_url=ENDPOINT,
+        name=cluster_name(upstream),
+        body=build(NOWHERE),
+        forms=forms_of(upstream, build),
     )
 
 
-def load_assignment(upstream: Upstream) -> endpoint_pb2.ClusterLoadAssignment:
-    """Return the endpoints of *upstream*, one group a locality, each address once."""
+def load_assignment(
+    upstream: Upstream, place: Place = NOWHERE
+) -> endpoint_pb2.ClusterLoadAssignment:
+    """Return the endpoints of *upstream* as a client at *place* is to use them.
+
+    They are one group a locality in each priority, each address once.
+    """
     assignment = endpoint_pb2.ClusterLoadAssignment(cluster_name=cluster_name(upstream))
     endpoints = distinct(upstream.endpoints)
     divisor = common_divisor(endpoints)
-    for (region, zone), members in groupby(endpoints, LOCALITY):
-        group = assignment.endpoints.add()
-        if region or zone:
-            group.locality.region = region
-            group.locality.zone = zone
-        fill(group, members, divisor)
+    for priority, tier in enumerate(tiers(endpoints, upstream.failover, place)):
+        for (region, zone), members in groupby(tier, LOCALITY):
+            group = assignment.endpoints.add(priority=priority)
+            if region or zone:
+                group.locality.region = region
+                group.locality.zone = zone
+            fill(group, members, divisor)
     return assignment
 
 

@@ -18,6 +18,7 @@ def build_grpc_bootstrap(
     labels: Mapping[str, str],
     region: str,
     zone: str,
+    node_name: str,
     xds_address: str,
 ) -> Mapping[str, object]:
     """Return the bootstrap of one application; arguments are as of `build_bootstrap`.
@@ -34,6 +35,8 @@ def build_grpc_bootstrap(
         metadata["namespace"] = namespace
     if labels:
         metadata["labels"] = dict(labels)
+    if node_name:
+        metadata["node_name"] = node_name
     node: dict[str, object] = {"id": node_id, "cluster": node_cluster}
     if metadata:
         node["metadata"] = metadata

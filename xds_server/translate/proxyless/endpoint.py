@@ -13,11 +13,15 @@ minutes.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 
-from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
+from envoy.config.endpoint.v3 import endpoint_pb2
+from envoy.config.endpoint.v3.endpoint_components_pb2 import (
+    LocalityLbEndpoints as _Group,
+)
 
 from xds_server.mesh.model import Endpoint, Health, Upstream
 from xds_server.mesh.proxyless import adapt
@@ -25,8 +29,9 @@ from xds_server.translate.check import check_endpoints, check_identity
 from xds_server.translate.endpoint import LOCALITY, common_divisor, distinct, fill
 from xds_server.translate.fragment import encode
 from xds_server.translate.name import cluster_name
+from xds_server.translate.nearness import forms_of, tiers
 from xds_server.translate.proxyless.load_balancing import is_drawn
-from xds_server.xds import ENDPOINT, Resource
+from xds_server.xds import ENDPOINT, NOWHERE, Place, Resource
 
 
 def build_load_assignment(upstream: Upstream) -> Resource:
@@ -40,42 +45,47 @@ def build_load_assignment(upstream: Upstream) -> Resource:
     """
     check_identity(upstream)
     check_endpoints(upstream)
-    name = cluster_name(upstream)
-    assignment = endpoint_pb2.ClusterLoadAssignment(cluster_name=name)
+    build = partial(_load_assignment, upstream)
+    return Resource(
+        type_url=ENDPOINT,
+        name=cluster_name(upstream),
+        body=build(NOWHERE),
+        forms=forms_of(upstream, build),
+    )
+
+
+def _load_assignment(upstream: Upstream, place: Place) -> bytes:
+    """Return the endpoints of *upstream* as a client at *place* is to use them."""
+    assignment = endpoint_pb2.ClusterLoadAssignment(cluster_name=cluster_name(upstream))
     endpoints = [
         endpoint
         for endpoint in distinct(upstream.endpoints)
         if endpoint.health is not Health.DRAINING
     ]
     divisor = common_divisor(endpoints)
-    if is_drawn(adapt(upstream.load_balancer).load_balancer):
-        _add_by_weight(assignment, endpoints, divisor)
-    else:
-        _add_together(assignment, endpoints, divisor)
-    return Resource(type_url=ENDPOINT, name=name, body=encode(assignment))
+    is_by_weight = is_drawn(adapt(upstream.load_balancer).load_balancer)
+    groups_of = _by_weight if is_by_weight else _together
+    for priority, tier in enumerate(tiers(endpoints, upstream.failover, place)):
+        for group in groups_of(tier, divisor):
+            group.priority = priority
+            assignment.endpoints.append(group)
+    return encode(assignment)
 
 
-def _add_together(
-    assignment: endpoint_pb2.ClusterLoadAssignment,
-    endpoints: Iterable[Endpoint],
-    divisor: int,
-) -> None:
-    """Add a group a locality, all of one weight.
+def _together(endpoints: Iterable[Endpoint], divisor: int) -> Iterator[_Group]:
+    """Yield a group a locality, all of one weight.
 
     A ring multiplies the weights of localities and endpoints; so these count alone.
     """
     for locality, members in groupby(endpoints, LOCALITY):
-        group = _add_group(assignment, *locality)
+        group = _group(*locality)
         group.load_balancing_weight.value = 1
         fill(group, members, divisor)
+        yield group
 
 
-def _add_by_weight(
-    assignment: endpoint_pb2.ClusterLoadAssignment,
-    endpoints: Iterable[Endpoint],
-    divisor: int,
-) -> None:
-    """Add a group for each weight in a locality; its weight is that of its members.
+def _by_weight(endpoints: Iterable[Endpoint], divisor: int) -> Iterator[_Group]:
+    """Yield a group for each weight in a locality; its weight is that of its members.
 
     A weight as it was written names its group, so that a client keeps the group when
     members come and go.
@@ -86,16 +96,15 @@ def _add_by_weight(
         by_weight[*LOCALITY(endpoint), weight].append(endpoint)
     for region, zone, weight in sorted(by_weight):
         members = by_weight[region, zone, weight]
-        group = _add_group(assignment, region, zone)
+        group = _group(region, zone)
         group.locality.sub_zone = f"weight {weight}"
         group.load_balancing_weight.value = weight // divisor * len(members)
         fill(group, (replace(each, weight=None) for each in members), divisor)
+        yield group
 
 
-def _add_group(
-    assignment: endpoint_pb2.ClusterLoadAssignment, region: str, zone: str
-) -> endpoint_components_pb2.LocalityLbEndpoints:
-    group = assignment.endpoints.add()
+def _group(region: str, zone: str) -> _Group:
+    group = _Group()
     group.locality.SetInParent()  # though it may be empty
     group.locality.region = region
     group.locality.zone = zone

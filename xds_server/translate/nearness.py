@@ -1,0 +1,108 @@
+"""Which endpoints of an upstream a client at some place is to use first.
+
+An upstream and a place in; tiers of endpoints, the nearest first, and the few places
+that differ, out. A client that does not say its place has one tier of all.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from xds_server.mesh.model import Endpoint, Health, Proximity, Upstream
+from xds_server.xds import Forms, Place
+
+_DIGEST_BYTES: Final = 16
+
+
+def tiers(
+    endpoints: Iterable[Endpoint], failover: Sequence[Proximity], place: Place
+) -> tuple[tuple[Endpoint, ...], ...]:
+    """Return *endpoints* by how near to *place* they are, each tier in their order.
+
+    The first tier are those that have the first of *failover* in common with it, the
+    last have nothing. There are no empty ones.
+
+    Where there are several, what is draining is the last: it gets no new requests
+    wherever it stands, and an Envoy would take it for a part of its tier that has
+    failed, and send some requests on to the next.
+    """
+    every = tuple(endpoints)
+    found: defaultdict[int, list[Endpoint]] = defaultdict(list)
+    draining: list[Endpoint] = []
+    for endpoint in every:
+        if endpoint.health is Health.DRAINING:
+            draining.append(endpoint)
+        else:
+            found[_rank(endpoint, failover, place)].append(endpoint)
+    if len(found) <= 1:
+        return (every,) if every else ()
+    ranked = [*(found[rank] for rank in sorted(found)), draining]
+    return tuple(tuple(tier) for tier in ranked if tier)
+
+
+def forms_of(upstream: Upstream, build: Callable[[Place], bytes]) -> Forms | None:
+    """Return what *build* makes of *upstream* in different places; None if no others.
+
+    It is asked for the places that matter alone.
+    """
+    if not upstream.failover:
+        return None
+    forms = _Forms(upstream, build)
+    return forms if forms.is_needed else None
+
+
+class _Forms:
+    """What is built of an upstream for each place that matters to it."""
+
+    def __init__(self, upstream: Upstream, build: Callable[[Place], bytes]) -> None:
+        self.body = build
+        self.fingerprint = _fingerprint(upstream)
+        ready = [e for e in upstream.endpoints if e.health is not Health.DRAINING]
+        self._zones = _telling([each.zones for each in ready])
+        self._nodes = _telling([each.nodes for each in ready])
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether there is a place that differs."""
+        return bool(self._zones or self._nodes)
+
+    def nearest(self, place: Place) -> Place:
+        """Return *place* without what no endpoint has in common with it, or all have.
+
+        Its region does not matter: the names of zones are unique in a cluster.
+        """
+        zone = place.zone if place.zone in self._zones else ""
+        node = place.node if place.node in self._nodes else ""
+        return Place(zone=zone, node=node)
+
+
+def _rank(endpoint: Endpoint, failover: Sequence[Proximity], place: Place) -> int:
+    for rank, proximity in enumerate(failover):
+        is_node = proximity is Proximity.NODE
+        name, names = (
+            (place.node, endpoint.nodes) if is_node else (place.zone, endpoint.zones)
+        )
+        if name in names:
+            return rank
+    return len(failover)
+
+
+def _telling(named: Sequence[Sequence[str]]) -> frozenset[str]:
+    """Return the names that some of *named* hold, and not all."""
+    some = frozenset().union(*named)
+    return some.difference(
+        frozenset(named[0]).intersection(*named[1:]) if named else ()
+    )
+
+
+def _fingerprint(upstream: Upstream) -> bytes:
+    """Return a hash of all that tells the places of *upstream* apart.
+
+    What the endpoints are besides is in what is built for no place.
+    """
+    near = [(e.address, e.port, e.zones, e.nodes) for e in upstream.endpoints]
+    told = msgspec.json.encode((upstream.failover, near))
+    return hashlib.blake2b(told, digest_size=_DIGEST_BYTES).digest()

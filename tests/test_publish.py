@@ -3,9 +3,9 @@
 import pytest
 from structlog.testing import capture_logs
 
-from tests.mesh.documents import TCP, service, slice_of
+from tests.mesh.documents import HTTP, TCP, endpoint, node, service, slice_of
 from xds_server.api.document import Document
-from xds_server.api.kubernetes import ServicePort
+from xds_server.api.kubernetes import ServicePort, ServiceSpec
 from xds_server.mesh.event import Applied, Deleted
 from xds_server.mesh.index import Index
 from xds_server.publish import Publisher
@@ -13,7 +13,7 @@ from xds_server.serve.ending import NotReadyError
 from xds_server.serve.node import Node
 from xds_server.snapshot.view import Snapshot, View
 from xds_server.status import status_of
-from xds_server.xds import CLUSTER, ENDPOINT, LISTENER, PUSH_ORDER, ROUTE
+from xds_server.xds import CLUSTER, ENDPOINT, LISTENER, PUSH_ORDER, ROUTE, Place
 
 NODE = Node(id="a.shop")
 ELSEWHERE = "not an address"
@@ -160,3 +160,65 @@ def test_a_node_without_listeners_is_sent_away_until_there_are_some(
 
     assert names(view, LISTENER) == ["outbound/http"]
     mesh.publisher.release(NODE)
+
+
+NEAR = service(spec=ServiceSpec(ports=(HTTP,), traffic_distribution="PreferSameZone"))
+TWO_ZONES = slice_of(
+    [endpoint("10.0.0.1", zone="a"), endpoint("10.0.0.2", node="n2", zone="b")]
+)
+
+
+def sent(view: View, name: str = "shop/web/80") -> bytes:
+    """Return the assignment that nodes of a view are sent."""
+    resource = view.table(ENDPOINT).get(name)
+    assert resource is not None
+    return resource.at(view.place).sotw
+
+
+def test_nodes_in_different_places_share_all_tables_and_see_their_own_endpoints() -> (
+    None
+):
+    mesh = Mesh(NEAR, TWO_ZONES, service("api"), node("n2", zone="b"))
+    nodes = [
+        Node(id="a.shop", zone="a"),
+        Node(id="b.shop", zone="b"),
+        Node(id="c.shop", metadata={"node_name": "n2"}),
+        Node(id="d.shop"),
+    ]
+    views = [mesh.publisher.acquire(each) for each in nodes]
+
+    assert all(each.tables == views[0].tables for each in views)
+    assert [each.place.zone for each in views] == ["a", "b", "b", ""]
+    assert len({sent(each) for each in views}) == 3
+    assert sent(views[1]) == sent(views[2])
+    assert len({sent(each, "shop/api/80") for each in views}) == 1
+
+
+def test_a_hint_that_moves_is_published_though_no_endpoint_does() -> None:
+    """For a node that says no place it is nothing new, and a new version all the same.
+
+    Equal versions must mean equal content in every place.
+    """
+    hinted = slice_of(
+        [
+            endpoint("10.0.0.1", zone="a", for_zones=["b"]),
+            endpoint("10.0.0.2", node="n2", zone="b", for_zones=["a"]),
+        ]
+    )
+    mesh = Mesh(NEAR, TWO_ZONES)
+    here = mesh.publisher.acquire(Node(id="a.shop", zone="a"))
+    nowhere = mesh.publisher.acquire(NODE)
+    before = [sent(here), sent(nowhere).count(b"10.0.0."), here.table(ENDPOINT).version]
+    mesh.apply(hinted)
+    after = [sent(here), sent(nowhere).count(b"10.0.0."), here.table(ENDPOINT).version]
+
+    assert before[0] != after[0]
+    assert before[1] == after[1] == 2
+    assert before[2] != after[2]
+
+
+def test_a_node_name_alone_gives_its_place() -> None:
+    mesh = Mesh(NEAR, TWO_ZONES, node("n2", region="north", zone="b"))
+    view = mesh.publisher.acquire(Node(id="a.shop", metadata={"node_name": "n2"}))
+
+    assert view.place == Place(region="north", zone="b", node="n2")

@@ -3,7 +3,7 @@
 import pytest
 
 from xds_server.api.decode import decode
-from xds_server.api.kubernetes import EndpointSlice, Pod, Service
+from xds_server.api.kubernetes import EndpointSlice, Hint, Node, Pod, Service
 from xds_server.api.problem import ObjectKey, Severity, report
 
 SERVICE = """\
@@ -308,4 +308,53 @@ def test_everything_of_the_wrong_type_is_told_at_once() -> None:
         "x.yaml:5:13: endpoints[0]: must be a mapping (got 1)\n"
         "x.yaml:5:16: endpoints[1].addresses: required\n"
         "5 errors in 1 file"
+    )
+
+
+def test_of_a_node_only_its_place_is_kept() -> None:
+    """The rest of it changes all the time, and means nothing here."""
+    text = """\
+apiVersion: v1
+kind: Node
+metadata:
+  name: n1
+  annotations: {heartbeat: "12:00"}
+  labels:
+    kubernetes.io/hostname: n1
+    topology.kubernetes.io/region: north
+    topology.kubernetes.io/zone: north-a
+status: {images: []}
+"""
+    (document,) = decode(text.encode(), source="x.yaml").documents
+
+    assert document.key == ObjectKey("Node", "default", "n1")
+    assert isinstance(document.body, Node)
+    assert document.body.metadata.annotations == {}
+    assert document.body.metadata.labels == {
+        "topology.kubernetes.io/region": "north",
+        "topology.kubernetes.io/zone": "north-a",
+    }
+
+
+def test_hints_say_whose_clients_an_endpoint_is_for() -> None:
+    found = endpoint_slice(
+        SLICE.replace(
+            "{addresses: [10.0.0.1]}",
+            "{addresses: [10.0.0.1], hints: {forZones: [{name: a}]}}",
+        )
+    )
+    hints = found.endpoints[0].hints
+
+    assert hints is not None
+    assert (hints.for_zones, hints.for_nodes) == ((Hint(name="a"),), ())
+
+
+def test_a_traffic_distribution_of_a_later_kubernetes_is_no_error() -> None:
+    """The Service is served, and nobody's endpoints are preferred."""
+    text = SERVICE + "  trafficDistribution: PreferSameRack\n"
+
+    assert service(text).spec.traffic_distribution == "PreferSameRack"
+    assert said(text).startswith(
+        "x.yaml:10:24: warning: spec.trafficDistribution: unknown value "
+        '"PreferSameRack" (allowed: PreferSameZone, PreferSameNode, PreferClose)'
     )

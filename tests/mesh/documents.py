@@ -4,12 +4,17 @@ from collections.abc import Mapping, Sequence
 
 from xds_server.api.document import Body, Document
 from xds_server.api.kubernetes import (
+    REGION,
+    ZONE,
     Container,
     ContainerResources,
     EndpointConditions,
+    EndpointHints,
     EndpointPort,
     EndpointSlice,
+    Hint,
     Metadata,
+    Node,
     ObjectReference,
     Pod,
     PodSpec,
@@ -72,13 +77,22 @@ def endpoint(
     pod: str | None = None,
     conditions: EndpointConditions | None = None,
     zone: str | None = None,
+    node: str | None = None,
+    for_zones: Sequence[str] = (),
+    for_nodes: Sequence[str] = (),
 ) -> SliceEndpoint:
     """Return an endpoint of a slice, with a Pod behind it if one is named."""
+    hints = EndpointHints(
+        for_zones=tuple(Hint(name=each) for each in for_zones),
+        for_nodes=tuple(Hint(name=each) for each in for_nodes),
+    )
     return SliceEndpoint(
         addresses=(address,),
         conditions=conditions or EndpointConditions(),
         target_ref=ObjectReference(kind="Pod", name=pod) if pod else None,
         zone=zone,
+        node_name=node,
+        hints=hints if for_zones or for_nodes else None,
     )
 
 
@@ -102,6 +116,13 @@ def slice_of(
             ),
         )
     )
+
+
+def node(name: str, *, region: str = "", zone: str = "") -> Document:
+    """Return a Node in a *zone* of a *region*."""
+    places = {REGION: region, ZONE: zone}
+    labels = {key: value for key, value in places.items() if value}
+    return document(Node(metadata=Metadata(name=name, labels=labels)))
 
 
 def pod(

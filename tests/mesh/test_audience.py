@@ -5,8 +5,9 @@ import math
 import pytest
 from hypothesis import given, strategies as st
 
-from xds_server.mesh.audience import audience_of, client_of
-from xds_server.mesh.model import Audience, Client, Role
+from xds_server.mesh.audience import audience_of, client_of, place_of
+from xds_server.mesh.model import Audience, Client, Locality, Role
+from xds_server.xds import NOWHERE, Place
 
 
 def test_a_node_that_says_nothing_is_a_sidecar_of_the_default_namespace() -> None:
@@ -114,3 +115,27 @@ def test_no_garbage_stops_a_node(metadata: dict[str, object]) -> None:
 
     assert isinstance(audience.role, Role)
     assert 1 <= audience.listen_port <= 65535
+
+
+NODES = {"n1": Locality(region="north", zone="a")}
+
+
+def find(name: str) -> Locality:
+    return NODES.get(name, Locality())
+
+
+@pytest.mark.parametrize(
+    ("metadata", "said", "expected"),
+    [
+        ({}, Locality(), NOWHERE),
+        ({}, Locality(region="r", zone="z"), Place("r", "z")),
+        ({"node_name": "n1"}, Locality(), Place("north", "a", "n1")),
+        ({"node_name": "n1"}, Locality(zone="z"), Place("", "z", "n1")),
+        ({"node_name": "n9"}, Locality(), Place("", "", "n9")),
+        ({"node_name": 7.0}, Locality(zone="z"), Place("", "z")),
+    ],
+)
+def test_a_node_is_where_it_says_or_where_its_machine_is(
+    metadata: dict[str, object], said: Locality, expected: Place
+) -> None:
+    assert place_of(metadata, said, find) == expected

@@ -8,12 +8,14 @@ from tests.mesh.documents import (
     HTTP,
     TCP,
     endpoint,
+    node,
     pod,
     policy,
     service,
     slice_of,
 )
 from xds_server.api.document import Document
+from xds_server.api.kubernetes import ServiceSpec
 from xds_server.api.policy import LoadBalancer, LoadBalancerType, WeightRule, Weights
 from xds_server.api.problem import ObjectKey, Place, Problem
 from xds_server.mesh.event import Applied, Deleted, Event, Listed, Reported
@@ -148,6 +150,8 @@ def test_a_report_replaces_what_was_said_of_its_source() -> None:
 NAMES = st.sampled_from(["a", "b", "c"])
 ADDRESSES = st.sampled_from([f"10.0.0.{n}" for n in range(1, 6)])
 PODS = st.sampled_from(["p1", "p2", "p3"])
+NODES = st.sampled_from(["n1", "n2"])
+ZONES = st.sampled_from(["a", "b"])
 BALANCERS = st.sampled_from(
     [
         LoadBalancer(),
@@ -168,8 +172,28 @@ DOCUMENTS = st.one_of(
         annotations=ANNOTATIONS,
     ),
     st.builds(
+        service,
+        NAMES,
+        spec=st.builds(
+            ServiceSpec,
+            ports=st.just((HTTP,)),
+            traffic_distribution=st.sampled_from(["PreferSameZone", "PreferSameNode"]),
+        ),
+    ),
+    st.builds(node, NODES, zone=ZONES, region=st.sampled_from(["", "north"])),
+    st.builds(
         slice_of,
-        st.lists(st.builds(endpoint, ADDRESSES, pod=st.none() | PODS), max_size=3),
+        st.lists(
+            st.builds(
+                endpoint,
+                ADDRESSES,
+                pod=st.none() | PODS,
+                node=st.none() | NODES,
+                zone=st.none() | ZONES,
+                for_zones=st.lists(ZONES, max_size=2, unique=True),
+            ),
+            max_size=3,
+        ),
         name=st.sampled_from(["s1", "s2", "s3"]),
         service=NAMES | st.none(),
     ),

@@ -15,7 +15,7 @@ from xds_server.serve.cohort import Cohorts
 from xds_server.serve.exchange import Verdict
 from xds_server.serve.stream import DELTA, SOTW, Stream
 from xds_server.snapshot.table import Listener
-from xds_server.xds import SHORT_NAMES, Resource
+from xds_server.xds import NOWHERE, SHORT_NAMES, Place, Resource
 
 
 def resource(type_url: str, name: str, version: int = 1) -> Resource:
@@ -55,9 +55,10 @@ class SotwConversation:
         *,
         wake: Listener = lambda _: None,
         features: frozenset[str] = frozenset(),
+        place: Place = NOWHERE,
     ) -> None:
         self.stream: Stream[DiscoveryRequest] = Stream(
-            view=world.view,
+            view=world.view.at(place),
             variant=SOTW,
             cohorts=cohorts or Cohorts(),
             wake=wake,
@@ -109,9 +110,10 @@ class DeltaConversation:
         *,
         wake: Listener = lambda _: None,
         features: frozenset[str] = frozenset(),
+        place: Place = NOWHERE,
     ) -> None:
         self.stream: Stream[DeltaDiscoveryRequest] = Stream(
-            view=world.view,
+            view=world.view.at(place),
             variant=DELTA,
             cohorts=cohorts or Cohorts(),
             wake=wake,

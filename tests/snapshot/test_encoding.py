@@ -9,9 +9,10 @@ from envoy.service.discovery.v3.discovery_pb2 import (
 )
 from hypothesis import given, strategies as st
 
-from xds_server.snapshot.encoding import digest_of, encode, version_of
+from tests.snapshot.forms import by_zone
+from xds_server.snapshot.encoding import MOST_FORMS, digest_of, encode, version_of
 from xds_server.snapshot.table import Table
-from xds_server.xds import CLUSTER, ENDPOINT, Resource
+from xds_server.xds import CLUSTER, ENDPOINT, NOWHERE, Place, Resource
 
 resources = st.builds(
     Resource, type_url=st.just(CLUSTER), name=st.text(), body=st.binary()
@@ -85,3 +86,35 @@ def test_versions_are_the_same_on_every_machine() -> None:
     resource = Resource(type_url=CLUSTER, name="web", body=b"body")
 
     assert version_of(digest_of(resource)) == "11f76d0cd665e95c"
+
+
+def test_a_form_is_a_resource_like_any_other() -> None:
+    """Its version is that of its own content, wherever it is published."""
+    web = by_zone("web", "a", "b")
+    encoded = encode(web, digest_of(web))
+    here = encoded.at(Place(region="north", zone="a", node="n1"))
+    plain = Resource(type_url=ENDPOINT, name="web", body=b"web@a|1")
+
+    assert here is encode(plain, digest_of(plain))
+    assert here is encoded.at(Place(zone="a"))
+    assert here.version != encoded.at(Place(zone="b")).version
+    assert encoded.at(Place(zone="z")) is encoded.at(NOWHERE) is encoded
+    assert here.at(Place(zone="b")) is here
+
+
+def test_a_form_counts_in_the_version_of_the_resource() -> None:
+    """Two tables of one version are the same in every place."""
+    web, other = by_zone("web", "a"), by_zone("web", "b")
+
+    assert web.body == other.body
+    assert digest_of(web) != digest_of(other)
+    assert digest_of(web) != digest_of(replace(web, forms=None))
+
+
+def test_only_so_many_forms_are_kept() -> None:
+    zones = [f"z{number}" for number in range(MOST_FORMS + 1)]
+    web = by_zone("web", *zones)
+    encoded = encode(web, digest_of(web))
+    kept = [ref(encoded.at(Place(zone=zone))) for zone in zones]
+
+    assert [each() is None for each in kept] == [True] + [False] * MOST_FORMS

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.snapshot.forms import by_zone
 from xds_server.snapshot.table import Publication, Table
 from xds_server.snapshot.view import Snapshot, Update, View
-from xds_server.xds import CLUSTER, ENDPOINT, ROUTE, Resource
+from xds_server.xds import CLUSTER, ENDPOINT, NOWHERE, ROUTE, Place, Resource
 
 
 @dataclass(frozen=True)
@@ -108,3 +109,21 @@ def test_a_snapshot_is_ready_when_it_is_told_so() -> None:
     snapshot.declare_ready()
 
     assert (was_ready, snapshot.is_ready) == (False, True)
+
+
+def test_a_view_from_elsewhere_has_the_same_tables() -> None:
+    view = View([Table(CLUSTER), Table(ENDPOINT)])
+    elsewhere = view.at(Place(zone="a"))
+
+    assert elsewhere.tables == view.tables
+    assert (view.place, elsewhere.place) == (NOWHERE, Place(zone="a"))
+    assert elsewhere.at(Place(zone="a")) is elsewhere
+
+
+def test_what_must_come_in_a_full_state_has_no_forms() -> None:
+    """A state of the world in which some resources differ would not be shared."""
+    table = Table(CLUSTER)
+
+    with pytest.raises(ValueError, match=r"web: .*Cluster is the same in all places"):
+        table.update(applied=[by_zone("web", "a", type_url=CLUSTER)])
+    assert len(table) == 0

@@ -9,9 +9,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from xds_server.api.decode import decode_object
+from xds_server.api.manifest import TypeMeta
 from xds_server.api.problem import Severity
 from xds_server.mesh.event import Listed
 from xds_server.mesh.index import Index
+from xds_server.sources.document_set import DocumentSet, Rank
 from xds_server.sources.kube_api import (
     JSON,
     KubeApi,
@@ -33,6 +36,7 @@ clusters:
 """
 GROUP = "traffic.xds-server.dev"
 PODS = "/api/v1/pods"
+NODES = "/api/v1/nodes"
 POLICIES = "/apis/traffic.xds-server.dev/v1alpha1/trafficpolicies"
 
 
@@ -100,6 +104,9 @@ async def test_an_object_that_is_no_good_is_in_nobodys_way() -> None:
 
 GRANT = 'grant list and watch on {} of apiGroup "{}"'
 NO_PODS = "; without it endpoints have no weights from their Pods"
+NO_NODES = (
+    "; without it endpoints have no region, and no zone but that of their EndpointSlice"
+)
 
 
 @pytest.mark.parametrize(
@@ -107,6 +114,7 @@ NO_PODS = "; without it endpoints have no weights from their Pods"
     [
         (SERVICES, 403, False, GRANT.format("services", "")),
         (PODS, 403, True, GRANT.format("pods", "") + NO_PODS),
+        (NODES, 403, True, GRANT.format("nodes", "") + NO_NODES),
         (POLICIES, 403, False, GRANT.format("trafficpolicies", GROUP)),
         (POLICIES, 404, True, "xds-server crd | kubectl apply -f -"),
         (SERVICES, 401, False, "the token has expired, or is of another cluster"),
@@ -168,3 +176,39 @@ async def test_a_bad_kubeconfig_is_told_in_one_line(
             pass
 
     assert str(file) in str(raised.value)
+
+
+def test_nodes_are_of_no_namespace_and_read_for_their_labels_alone() -> None:
+    """Whatever namespaces and Services are asked for."""
+    found = {
+        (each.path, each.is_metadata, tuple(each.query))
+        for each in collections(["shop", "till"], "app=web")
+        if each.kind in {"Node", "Service"}
+    }
+
+    assert found == {
+        ("/api/v1/namespaces/shop/services", False, ("labelSelector",)),
+        ("/api/v1/namespaces/till/services", False, ("labelSelector",)),
+        (NODES, True, ()),
+    }
+
+
+def test_a_node_that_says_the_same_is_no_news() -> None:
+    """It is told again whenever its status moves, which it does all the time."""
+    documents = DocumentSet()
+    told = []
+    for beat in ("1", "2"):
+        metadata = {
+            "name": "n1",
+            "uid": "u",
+            "labels": {"topology.kubernetes.io/zone": "a", "beat": beat},
+            "annotations": {"beat": beat},
+        }
+        decoded = decode_object(
+            msgspec.Raw(msgspec.json.encode({"metadata": metadata})),
+            source="Node default/n1",
+            type_meta=TypeMeta("v1", "Node"),
+        )
+        told.append(documents.update({"n1": decoded}, Rank.KUBERNETES))
+
+    assert [len(events) for events in told] == [1, 0]

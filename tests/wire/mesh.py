@@ -45,8 +45,13 @@ async def serving_mesh() -> AsyncIterator[Mesh]:
         yield mesh
 
 
-async def receive_assignment(client: AnyClient) -> ClusterLoadAssignment:
-    """Return the only assignment of the next response, and accept it."""
+async def receive_assignment(
+    client: AnyClient, wanted: str = "*"
+) -> ClusterLoadAssignment:
+    """Return the only assignment of the next response, and accept it.
+
+    The client goes on to want what is *wanted*.
+    """
     response = await client.stream(ENDPOINT).receive()
     if isinstance(response, DeltaDiscoveryResponse):
         assert not response.removed_resources
@@ -54,5 +59,5 @@ async def receive_assignment(client: AnyClient) -> ClusterLoadAssignment:
         await client.request(ENDPOINT, nonce=response.nonce)
     else:
         (body,) = response.resources
-        await client.request(ENDPOINT, "*", nonce=response.nonce)
+        await client.request(ENDPOINT, wanted, nonce=response.nonce)
     return ClusterLoadAssignment.FromString(body.value)

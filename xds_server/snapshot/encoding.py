@@ -104,20 +104,23 @@ class EncodedForms:
 def digest_of(resource: Resource) -> int:
     """Return the content hash: BLAKE2b over the length-prefixed name and the body.
 
-    What few resources have, aliases and a time to live, comes between the two, under a
-    hash function of its own; so is it where there are forms.
+    What few resources have, aliases, a time to live and forms, comes between the two,
+    under hash functions of its own.
     """
     is_plain = not resource.aliases and resource.ttl is None
     forms = resource.forms
     hashed = hashlib.blake2b(
         digest_size=DIGEST_BITS // 8,
         person=b"" if is_plain else b"attributes",
-        key=b"" if forms is None else forms.fingerprint,
+        salt=b"" if forms is None else b"forms",
     )
-    parts = [resource.name]
+    texts = [resource.name]
     if not is_plain:
-        parts += [str(resource.ttl), str(len(resource.aliases)), *resource.aliases]
-    for part in map(str.encode, parts):
+        texts += [str(resource.ttl), str(len(resource.aliases)), *resource.aliases]
+    parts = [text.encode() for text in texts]
+    if forms is not None:
+        parts.append(forms.fingerprint)
+    for part in parts:
         hashed.update(len(part).to_bytes(_LENGTH_BYTES, "little"))
         hashed.update(part)
     hashed.update(resource.body)

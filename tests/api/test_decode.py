@@ -12,7 +12,7 @@ from xds_server.api.decode import (
     too_large,
 )
 from xds_server.api.document import Revision
-from xds_server.api.manifest import UNSAID
+from xds_server.api.manifest import TypeMeta
 from xds_server.api.policy import TargetKind, TargetRef
 from xds_server.api.problem import ObjectKey, report
 
@@ -262,6 +262,28 @@ def test_the_garbage_collector_runs_on_afterwards() -> None:
     assert gc.isenabled()
 
 
+POLICY = TypeMeta("traffic.xds-server.dev/v1alpha1", "TrafficPolicy")
+
+
+def test_an_object_of_an_api_server_is_what_was_asked_for() -> None:
+    """In a list it does not say so; of its metadata alone it says something else."""
+    metadata = {"name": "n1", "uid": "u"}
+    partial = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
+    found = [
+        decode_object(
+            json.dumps({**said, "metadata": metadata}).encode(),
+            source="Node default/n1",
+            type_meta=TypeMeta("v1", "Node"),
+        )
+        for said in ({}, partial)
+    ]
+
+    assert [[str(each.key) for each in told.documents] for told in found] == [
+        ["Node default/n1"],
+        ["Node default/n1"],
+    ]
+
+
 def test_an_object_of_an_api_server_says_which_version_it_is() -> None:
     """An invalid one too, with the targets that can be read; a file's has none."""
     policy = {
@@ -273,7 +295,7 @@ def test_an_object_of_an_api_server_says_which_version_it_is() -> None:
         },
     }
     text = json.dumps(policy)
-    told = decode_object(text.encode(), source="p", type_meta=UNSAID)
+    told = decode_object(text.encode(), source="p", type_meta=POLICY)
     written = decode(text.encode(), source="p.json")
 
     web = TargetRef(kind=TargetKind.SERVICE, name="web")

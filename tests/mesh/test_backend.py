@@ -197,3 +197,43 @@ def test_ip_addresses_beat_names_with_a_warning() -> None:
 )
 def test_canonical_form_of_an_address(text: str, expected: str | None) -> None:
     assert canonical(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("families", "expected"),
+    [
+        (["IPv4", "IPv6"], ["10.0.0.1:8080"]),
+        (["IPv6", "IPv4"], ["fd00::1:8080"]),
+        (["IPv4"], ["10.0.0.1:8080"]),
+        ([], ["10.0.0.1:8080", "fd00::1:8080"]),
+    ],
+)
+def test_of_two_families_the_first_of_the_service_counts(
+    families: Sequence[str], expected: list[str]
+) -> None:
+    """A Pod has an address of each, and is one server. Files need not say which."""
+    slices = [
+        slice_of(["10.0.0.1"], name="a"),
+        slice_of(["fd00::1"], name="b", address_type="IPv6"),
+    ]
+
+    backends = resolve_backends(
+        [HTTP], slices, nowhere, publish_all=False, families=families
+    )
+
+    assert addresses(backends) == expected
+    assert backends.problems == ()
+
+
+def test_the_second_family_counts_where_the_first_has_nobody() -> None:
+    """The controller makes an empty slice of a family that no Pod has."""
+    slices = [
+        slice_of([], name="a"),
+        slice_of(["fd00::1"], name="b", address_type="IPv6"),
+    ]
+
+    backends = resolve_backends(
+        [HTTP], slices, nowhere, publish_all=False, families=["IPv4", "IPv6"]
+    )
+
+    assert addresses(backends) == ["fd00::1:8080"]

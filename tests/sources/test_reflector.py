@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
@@ -9,7 +10,14 @@ import looptime
 import msgspec
 import pytest
 
-from xds_server.sources.kube_api import JSON, KubeApi, KubeError, Query
+from xds_server.sources.kube_api import (
+    JSON,
+    METADATA,
+    METADATA_LIST,
+    KubeApi,
+    KubeError,
+    Query,
+)
 from xds_server.sources.reflector import (
     Changed,
     Collection,
@@ -34,6 +42,7 @@ class Script(KubeApi):
     def __init__(self, *steps: bytes | Sequence[bytes | KubeError] | KubeError) -> None:
         super().__init__()
         self.queries: list[Query] = []
+        self.accepted: list[str] = []
         self.times: list[float] = []
         self._steps = list(steps)
 
@@ -48,7 +57,8 @@ class Script(KubeApi):
         return step
 
     async def get(self, path: str, query: Query, *, accept: str = JSON) -> bytes:
-        assert (path, accept) == (PODS.path, JSON)
+        assert path == PODS.path
+        self.accepted.append(accept)
         step = self._next(query)
         assert isinstance(step, bytes), "a watch was expected"
         return step
@@ -56,7 +66,8 @@ class Script(KubeApi):
     async def watch(
         self, path: str, query: Query, *, silence: timedelta, accept: str = JSON
     ) -> AsyncGenerator[bytes, None]:
-        assert (path, accept) == (PODS.path, JSON)
+        assert path == PODS.path
+        self.accepted.append(accept)
         assert silence
         lines = self._next(query)
         assert not isinstance(lines, bytes), "a list was expected"
@@ -87,7 +98,7 @@ GONE = msgspec.json.encode(
 )
 
 
-def mirror(script: Script) -> list[str]:
+def mirror(script: Script, collection: Collection = PODS) -> list[str]:
     """Run *script* to its end; return what was told, in short."""
     told: list[str] = []
 
@@ -107,7 +118,7 @@ def mirror(script: Script) -> list[str]:
         asyncio.Runner(loop_factory=looptime.new_event_loop) as runner,
         pytest.raises(EndedError),
     ):
-        runner.run(Reflector(script, PODS, tell, Patience()).run())
+        runner.run(Reflector(script, collection, tell, Patience()).run())
     return told
 
 
@@ -182,3 +193,18 @@ def test_an_outage_is_met_with_longer_and_longer_pauses() -> None:
     assert pauses[0] < 1.5
     assert pauses[0] < pauses[3] < pauses[7]
     assert pauses[7:] == pytest.approx([5, 5, 5])
+
+
+@pytest.mark.parametrize(
+    ("is_metadata", "expected"),
+    [(False, [JSON, JSON]), (True, [METADATA_LIST, METADATA])],
+)
+def test_of_some_the_metadata_is_all_that_is_asked_for(
+    *, is_metadata: bool, expected: list[str]
+) -> None:
+    """A list and a watch name it differently (API concepts, "metadata-only")."""
+    script = Script(page("1", "a"), [event("ADDED", "b", "2")])
+    told = mirror(script, replace(PODS, is_metadata=is_metadata))
+
+    assert told == ["all: a", "heard", "now: b"]
+    assert script.accepted[:2] == expected

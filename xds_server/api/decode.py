@@ -58,12 +58,15 @@ def decode(
 def decode_object(data: bytes, *, source: str, type_meta: TypeMeta) -> Decoded:
     """Read one object, in JSON as an API server writes it.
 
-    It is of *type_meta* where it does not say itself, as in a list. Places name
-    `source` alone: there are no lines that anybody has seen.
+    It is of *type_meta*: in a list it does not say so, and where its metadata is all
+    that was asked for it says that instead. Places name `source` alone: there are no
+    lines that anybody has seen.
     """
     value = msgspec.json.decode(data)
+    if isinstance(value, dict):
+        value |= {"apiVersion": type_meta.api_version, "kind": type_meta.kind}
     reading = _Reading(_revision(value))
-    reading.add(Manifest(passage=Origin(source), value=value, inherited=type_meta))
+    reading.add(Manifest(passage=Origin(source), value=value))
     return reading.result() or Decoded()
 
 

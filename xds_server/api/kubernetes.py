@@ -35,13 +35,17 @@ class ServicePort(Struct, frozen=True):
 
 
 class ServiceSpec(Struct, frozen=True):
-    """What a Service is; a `cluster_ip` of `None` (the text) makes it headless."""
+    """What a Service is; a `cluster_ip` of `None` (the text) makes it headless.
+
+    The first of `ip_families` is that of its own address.
+    """
 
     type: str = "ClusterIP"
     cluster_ip: str | None = msgspec.field(default=None, name="clusterIP")
     external_name: str | None = None
     ports: tuple[ServicePort, ...] = ()
     publish_not_ready_addresses: bool = False
+    ip_families: tuple[str, ...] = ()
     traffic_distribution: str | None = None
 
 

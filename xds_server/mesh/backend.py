@@ -88,15 +88,18 @@ def resolve_backends(
     find_node: FindNode,
     *,
     publish_all: bool,
+    families: Sequence[str] = (),
 ) -> Backends:
     """Return who serves each of *ports*, from all slices of one Service.
 
     A slice's port belongs to the Service's port of the same name. IP addresses beat
-    names where a Service has both, since Envoy finds a cluster's endpoints one way.
+    names where a Service has both, since Envoy finds a cluster's endpoints one way. Of
+    the *families* of a Service the first counts that has endpoints: in each of them the
+    same Pods are told of, and two addresses of a Pod would pass for two servers.
     """
     problems: list[Problem] = []
     ordered = sorted(slices, key=lambda document: document.key)
-    discovery, used = _choose(ordered, problems)
+    discovery, used = _choose(ordered, families, problems)
     sites = Sites(find_node)
     seats = [
         (slice_, list(_seats(slice_, sites, problems, publish_all=publish_all)))
@@ -112,7 +115,7 @@ def _body(document: Document) -> EndpointSlice:
 
 
 def _choose(
-    slices: Sequence[Document], problems: list[Problem]
+    slices: Sequence[Document], families: Sequence[str], problems: list[Problem]
 ) -> tuple[Discovery, list[Document]]:
     by_address = [s for s in slices if _body(s).address_type in _FAMILIES]
     by_name = [s for s in slices if _body(s).address_type not in _FAMILIES]
@@ -127,6 +130,10 @@ def _choose(
         )
         for slice_ in by_name
     )
+    for family in families:
+        used = [s for s in by_address if _body(s).address_type == family]
+        if any(_body(slice_).endpoints for slice_ in used):
+            return Discovery.EDS, used
     return Discovery.EDS, by_address
 
 

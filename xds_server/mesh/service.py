@@ -189,9 +189,12 @@ def _backends(
 ) -> Backends:
     spec = service_of(document).spec
     if spec.type != "ExternalName":
-        publish_all = spec.publish_not_ready_addresses
         return resolve_backends(
-            ports, material.slices, material.find_node, publish_all=publish_all
+            ports,
+            material.slices,
+            material.find_node,
+            publish_all=spec.publish_not_ready_addresses,
+            families=spec.ip_families,
         )
     name = (spec.external_name or "").lower().rstrip(".")
     by_port: Mapping[int, tuple[Backend, ...]] = {

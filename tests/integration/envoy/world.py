@@ -126,15 +126,16 @@ async def run_client(
     *,
     authority: str = "web.shop",
     role: str = "sidecar",
+    zone: str = "",
 ) -> AsyncIterator[Client]:
     """Run an Envoy that speaks *mode* and yield when it listens."""
-    name = f"{role}-{mode}"
+    name = "-".join(filter(None, (role, mode, zone)))
     admin, listener = Address(LOOPBACK, free_port()), Address(LOOPBACK, free_port())
     (folder := home / name).mkdir()
     bootstrap = folder / "envoy.yaml"
     await print_bootstrap(
         bootstrap,
-        *("--node-id", name, "--mode", mode, "--role", role),
+        *("--node-id", name, "--mode", mode, "--role", role, "--zone", zone),
         *("--xds-address", str(xds), "--admin-address", str(admin)),
         *("--listen-port", str(listener.port)),
     )

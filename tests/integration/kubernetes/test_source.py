@@ -181,7 +181,7 @@ async def test_a_silent_api_server_is_noticed(
 async def test_what_may_not_be_read_is_named_and_the_rest_is_served(
     namespace: Namespace,
 ) -> None:
-    """Pods can be done without; nothing is served without Services."""
+    """Pods and Nodes can be done without; nothing is served without Services."""
     await create(namespace, "web", "10.1.0.1")
     rules = [
         {
@@ -195,12 +195,14 @@ async def test_what_may_not_be_read_is_named_and_the_rest_is_served(
     async with following(few, [namespace.name]) as mesh:
         await mesh.until(lambda: mesh.index.listed)
         await mesh.until(lambda: mesh.addresses(namespace, "web") == ["10.1.0.1"])
-        without_pods = mesh.problems
+        without_some = mesh.problems
     async with following(none, [namespace.name]) as mesh:
-        await mesh.until(lambda: len(mesh.problems) == 4)
+        await mesh.until(lambda: len(mesh.problems) == 5)
 
         assert not mesh.index.listed
-    assert any('list and watch on pods of apiGroup ""' in p for p in without_pods)
+    for each in ("pods", "nodes"):
+        grant = f'list and watch on {each} of apiGroup ""'
+        assert any(grant in problem for problem in without_some)
 
 
 async def test_a_refused_token_is_told_and_read_anew(

@@ -134,14 +134,16 @@ def test_an_endpoint_may_be_near_to_several_zones_and_stands_in_one() -> None:
     assert [each.locality.zone for each in assignment.endpoints] == ["a", "c"]
 
 
-def test_what_is_draining_is_last_so_that_it_does_not_count_as_failed() -> None:
+def test_what_is_draining_stays_in_its_tier_and_is_nothing_to_grpc() -> None:
     upstream = replace(
         make_upstream(at(1, "a"), at(2, "a", draining=True), at(3, "b")),
         failover=SAME_ZONE,
     )
 
-    assert hosts(build_load_assignment(upstream).at(Place(zone="a"))) == [[1], [3], [2]]
-    assert hosts(build_load_assignment(upstream).at(NOWHERE)) == [[1, 2, 3]]
+    envoy, grpc = (hosts(build(upstream).at(Place(zone="a"))) for build in BUILDERS)
+
+    assert envoy == [[1, 2], [3]]
+    assert grpc == [[1], [3]]
 
 
 @pytest.mark.parametrize("build", BUILDERS)

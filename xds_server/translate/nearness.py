@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from xds_server.mesh.model import Endpoint, Health, Proximity, Upstream
+from xds_server.mesh.model import Endpoint, Proximity, Upstream
 from xds_server.xds import Forms, Place
 
 _DIGEST_BYTES: Final = 16
@@ -23,24 +23,13 @@ def tiers(
     """Return *endpoints* by how near to *place* they are, each tier in their order.
 
     The first tier are those that have the first of *failover* in common with it, the
-    last have nothing. There are no empty ones.
-
-    Where there are several, what is draining is the last: it gets no new requests
-    wherever it stands, and an Envoy would take it for a part of its tier that has
-    failed, and send some requests on to the next.
+    last have nothing. There are no empty ones. What is draining is in its tier, where
+    an Envoy does not count it (measured on 1.40): it is not as if that had failed.
     """
-    every = tuple(endpoints)
     found: defaultdict[int, list[Endpoint]] = defaultdict(list)
-    draining: list[Endpoint] = []
-    for endpoint in every:
-        if endpoint.health is Health.DRAINING:
-            draining.append(endpoint)
-        else:
-            found[_rank(endpoint, failover, place)].append(endpoint)
-    if len(found) <= 1:
-        return (every,) if every else ()
-    ranked = [*(found[rank] for rank in sorted(found)), draining]
-    return tuple(tuple(tier) for tier in ranked if tier)
+    for endpoint in endpoints:
+        found[_rank(endpoint, failover, place)].append(endpoint)
+    return tuple(tuple(found[rank]) for rank in sorted(found))
 
 
 def forms_of(upstream: Upstream, build: Callable[[Place], bytes]) -> Forms | None:
@@ -60,9 +49,8 @@ class _Forms:
     def __init__(self, upstream: Upstream, build: Callable[[Place], bytes]) -> None:
         self.body = build
         self.fingerprint = _fingerprint(upstream)
-        ready = [e for e in upstream.endpoints if e.health is not Health.DRAINING]
-        self._zones = _telling([each.zones for each in ready])
-        self._nodes = _telling([each.nodes for each in ready])
+        self._zones = _telling([each.zones for each in upstream.endpoints])
+        self._nodes = _telling([each.nodes for each in upstream.endpoints])
 
     @property
     def is_needed(self) -> bool:

@@ -4,108 +4,64 @@ Turns inside a zone are exact, so every share here is too.
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.integration.envoy.world import (
     LOOPBACK,
     Client,
-    Json,
+    Mesh,
     run_client,
+    run_mesh,
     run_server,
     until,
 )
-from xds_server.lab.backend import Address, Backend, serve_backends
+from xds_server.lab.backend import Address
 from xds_server.lab.scenario import free_port
-from xds_server.mesh.model import Protocol
 
 pytestmark = pytest.mark.envoy
 
-ZONES = {"127.0.10.1": "a", "127.0.10.2": "a", "127.0.10.3": "b", "127.0.10.4": "b"}
-"""Where each backend is."""
-ENDING: Json = {"ready": False, "serving": True, "terminating": True}
+ROUND = 60
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class World:
-    """A Service that prefers the same zone, and an Envoy in each zone."""
+    """Two backends in each of two zones, and an Envoy in each zone."""
 
-    file: Path
-    port: int
+    mesh: Mesh
     a: Client
     b: Client
 
-    def write(self, *addresses: str, ending: Sequence[str] = ()) -> None:
-        """Let the endpoints be at *addresses*; some of them are *ending*."""
-        self.file.write_text(manifests(self.port, addresses, ending))
-
-    async def until_served(self, client: Client, *addresses: str) -> None:
-        """Return when these serve the requests of *client* in equal parts."""
-        each = 60 // len(addresses)
-
-        async def holds() -> bool:
-            return await client.shares(60) == Counter(
-                {f"{address}:{self.port}": each for address in addresses}
-            )
-
-        await until(holds)
+    @property
+    def names(self) -> list[str]:
+        """Two backends in the zone `a`, then two in the zone `b`."""
+        return self.mesh.names
 
 
-def manifests(port: int, addresses: Sequence[str], ending: Sequence[str]) -> str:
-    objects: list[Json] = [
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {"namespace": "shop", "name": "web"},
-            "spec": {
-                "ports": [{"name": "http", "port": 80}],
-                "trafficDistribution": "PreferSameZone",
-            },
-        },
-        {
-            "apiVersion": "discovery.k8s.io/v1",
-            "kind": "EndpointSlice",
-            "metadata": {
-                "namespace": "shop",
-                "name": "web-1",
-                "labels": {"kubernetes.io/service-name": "web"},
-            },
-            "addressType": "IPv4",
-            "ports": [{"name": "http", "port": port}],
-            "endpoints": [
-                {
-                    "addresses": [address],
-                    "zone": ZONES[address],
-                    "conditions": ENDING if address in ending else {},
-                }
-                for address in addresses
-            ],
-        },
-    ]
-    return yaml.safe_dump_all(objects)
+async def until_served(client: Client, *names: str) -> None:
+    """Return when these backends serve the requests of *client* in equal parts."""
+    expected = Counter(dict.fromkeys(names, ROUND // len(names)))
+
+    async def holds() -> bool:
+        return await client.shares(ROUND) == expected
+
+    await until(holds)
 
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     """Run everything: the Envoy in `a` speaks delta, that in `b` state of the world."""
     xds, admin = Address(LOOPBACK, free_port()), Address(LOOPBACK, free_port())
-    port = free_port()
-    backends = [
-        Backend(address=Address(address, port), protocol=Protocol.HTTP1)
-        for address in ZONES
-    ]
-    (folder := tmp_path / "mesh").mkdir()
-    file = folder / "web.yaml"
-    file.write_text(manifests(port, tuple(ZONES), ()))
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(serve_backends(backends))
+        mesh = await stack.enter_async_context(
+            run_mesh(tmp_path / "mesh", backends=4, zones="aabb")
+        )
         await stack.enter_async_context(
-            run_server([folder], tmp_path / "server.log", xds=xds, admin=admin)
+            run_server([mesh.folder], tmp_path / "server.log", xds=xds, admin=admin)
         )
         a, b = [
             await stack.enter_async_context(run_client(tmp_path, xds, mode, zone=zone))
@@ -113,27 +69,32 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         ]
         for client in (a, b):
             await until(client.answers)
-        yield World(file=file, port=port, a=a, b=b)
+        yield World(mesh=mesh, a=a, b=b)
 
 
 async def test_traffic_stays_in_its_zone_fails_over_and_comes_back(
     world: World,
 ) -> None:
-    await world.until_served(world.a, "127.0.10.1", "127.0.10.2")
-    await world.until_served(world.b, "127.0.10.3", "127.0.10.4")
-    world.write("127.0.10.3", "127.0.10.4")
-    await world.until_served(world.a, "127.0.10.3", "127.0.10.4")
-    await world.until_served(world.b, "127.0.10.3", "127.0.10.4")
-    world.write("127.0.10.1", "127.0.10.3", "127.0.10.4")
-    await world.until_served(world.a, "127.0.10.1")
-    await world.until_served(world.b, "127.0.10.3", "127.0.10.4")
+    a1, a2, b1, b2 = world.names
+    await until_served(world.a, a1, a2)
+    await until_served(world.b, b1, b2)
+    world.mesh.write_service(only=[b1, b2])
+    await until_served(world.a, b1, b2)
+    await until_served(world.b, b1, b2)
+    world.mesh.write_service(only=[a1, b1, b2])
+    await until_served(world.a, a1)
+    await until_served(world.b, b1, b2)
 
 
 async def test_what_is_ending_sends_nothing_to_the_other_zone(world: World) -> None:
-    """Half of a zone drains: as a part of it that has failed it would cost it 30 %."""
-    await world.until_served(world.a, "127.0.10.1", "127.0.10.2")
-    world.write(*ZONES, ending=["127.0.10.2"])
-    await world.until_served(world.a, "127.0.10.1")
-    await world.until_served(world.b, "127.0.10.3", "127.0.10.4")
-    world.write(*ZONES, ending=["127.0.10.1", "127.0.10.2"])
-    await world.until_served(world.a, "127.0.10.3", "127.0.10.4")
+    """Half of a zone drains: a half that had failed would cost it 30 % of its traffic.
+
+    Envoy counts what is draining neither as there nor as failed.
+    """
+    a1, a2, b1, b2 = world.names
+    await until_served(world.a, a1, a2)
+    world.mesh.write_service(ending=[a2])
+    await until_served(world.a, a1)
+    await until_served(world.b, b1, b2)
+    world.mesh.write_service(ending=[a1, a2])
+    await until_served(world.a, b1, b2)

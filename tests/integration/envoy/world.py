@@ -7,10 +7,11 @@ what the server says of itself out. Backends answer with their own address.
 import asyncio
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
+from itertools import zip_longest
 from pathlib import Path
 
 import aiohttp
@@ -27,6 +28,7 @@ from xds_server.status_table import Status, decode_status, fetch_status
 LOOPBACK = "127.0.0.1"
 PATIENCE = timedelta(seconds=15)
 Json = dict[str, object]
+ENDING: Json = {"ready": False, "serving": True, "terminating": True}
 
 
 async def until(
@@ -147,25 +149,45 @@ async def run_client(
 
 @dataclass(kw_only=True)
 class Mesh:
-    """The manifests of one Service `shop/web`, in a folder that the server follows."""
+    """The manifests of one Service `shop/web`, in a folder that the server follows.
+
+    Where *zones* say in which one each backend is, the Service prefers the same zone.
+    """
 
     folder: Path
     backends: tuple[Backend, ...]
-    weights: dict[str, int] = field(default_factory=dict)
+    zones: Sequence[str] = ()
 
     @property
     def names(self) -> list[str]:
         """The addresses of all backends, as they answer with."""
         return [str(backend.address) for backend in self.backends]
 
-    def write_service(self, *, endpoints: int | None = None) -> None:
-        """Write the Service and its first *endpoints* endpoints (None: all)."""
+    def write_service(
+        self,
+        *,
+        endpoints: int | None = None,
+        only: Collection[str] | None = None,
+        ending: Collection[str] = (),
+    ) -> None:
+        """Write the Service and its first *endpoints* endpoints (None: all).
+
+        Of these, *only* those that answer with some names; some of them are *ending*.
+        """
+        backends = [
+            (backend, zone)
+            for backend, zone in zip_longest(
+                self.backends[:endpoints], self.zones[:endpoints]
+            )
+            if only is None or str(backend.address) in only
+        ]
+        distribution = {"trafficDistribution": "PreferSameZone"} if self.zones else {}
         objects = [
             {
                 "apiVersion": "v1",
                 "kind": "Service",
                 "metadata": {"namespace": "shop", "name": "web"},
-                "spec": {"ports": [{"name": "http", "port": 80}]},
+                "spec": {"ports": [{"name": "http", "port": 80}], **distribution},
             },
             {
                 "apiVersion": "discovery.k8s.io/v1",
@@ -178,8 +200,12 @@ class Mesh:
                 "addressType": "IPv4",
                 "ports": [{"name": "http", "port": self.backends[0].address.port}],
                 "endpoints": [
-                    {"addresses": [backend.address.ip]}
-                    for backend in self.backends[:endpoints]
+                    {
+                        "addresses": [backend.address.ip],
+                        "zone": zone,
+                        "conditions": ENDING if str(backend.address) in ending else {},
+                    }
+                    for backend, zone in backends
                 ],
             },
         ]
@@ -200,8 +226,10 @@ class Mesh:
 
 
 @asynccontextmanager
-async def run_mesh(folder: Path, *, backends: int) -> AsyncIterator[Mesh]:
-    """Run *backends* backends and write their Service."""
+async def run_mesh(
+    folder: Path, *, backends: int, zones: Sequence[str] = ()
+) -> AsyncIterator[Mesh]:
+    """Run *backends* backends, maybe in *zones*, and write their Service."""
     port = free_port()
     servers = tuple(
         Backend(address=Address(f"127.0.7.{number + 1}", port), protocol=Protocol.HTTP1)
@@ -209,7 +237,7 @@ async def run_mesh(folder: Path, *, backends: int) -> AsyncIterator[Mesh]:
     )
     folder.mkdir()
     async with serve_backends(servers):
-        mesh = Mesh(folder=folder, backends=servers)
+        mesh = Mesh(folder=folder, backends=servers, zones=zones)
         mesh.write_service()
         yield mesh
 

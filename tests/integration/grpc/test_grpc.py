@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -451,3 +452,20 @@ async def test_calls_go_on_without_the_control_plane(tmp_path: Path) -> None:
         served = await world.caller.times(300)
 
     assert Counter(served) == dict.fromkeys(world.mesh.names, 100)
+
+
+async def test_a_client_stays_in_its_zone_and_fails_over(tmp_path: Path) -> None:
+    """Turns are exact inside of a priority; without it, gRPC goes on to the next."""
+    async with run_world(
+        tmp_path, ROUND_ROBIN, zones=("b", "a", "a"), zone="a"
+    ) as world:
+        far, *near = world.mesh.names
+
+        async def served_by(*names: str) -> bool:
+            return set(await world.caller.times(20)) == set(names)
+
+        await until(partial(served_by, *near))
+        world.mesh.write_service(only=[far])
+        await until(partial(served_by, far))
+        world.mesh.write_service()
+        await until(partial(served_by, *near))

@@ -109,10 +109,11 @@ class Caller:
 
 @asynccontextmanager
 async def run_caller(
-    home: Path, xds: Address, *, namespace: str = "default"
+    home: Path, xds: Address, *, namespace: str = "default", zone: str = ""
 ) -> AsyncIterator[Caller]:
     """Run a client whose bootstrap is what `xds-server bootstrap` prints."""
     flags = ["--client", "grpc", "--node-id", "caller", "--namespace", namespace]
+    flags += ["--zone", zone]
     printed = CliRunner().invoke(
         cli, ["bootstrap", *flags, "--xds-address", str(xds)], catch_exceptions=False
     )
@@ -191,10 +192,12 @@ async def run_world(
     *,
     loads: Sequence[Mapping[str, float]] = ({}, {}, {}),
     namespace: str = "default",
+    zones: Sequence[str] = (),
+    zone: str = "",
 ) -> AsyncIterator[World]:
     """Run everything: one backend for each of *loads*, its load reports.
 
-    The client has not called anything yet.
+    They are in *zones*, and the client, which has not called anything yet, in *zone*.
     """
     xds, admin = Address(LOOPBACK, free_port()), Address(LOOPBACK, free_port())
     port = free_port()
@@ -207,7 +210,7 @@ async def run_world(
         for number, load in enumerate(loads, start=1)
     )
     (folder := home / "mesh").mkdir()
-    mesh = Mesh(folder=folder, backends=backends)
+    mesh = Mesh(folder=folder, backends=backends, zones=zones)
     mesh.write_service()
     mesh.write_policy(load_balancer)
     async with AsyncExitStack() as stack:
@@ -219,7 +222,7 @@ async def run_world(
             run_server([folder], home / "server.log", xds=xds, admin=admin)
         )
         caller = await stack.enter_async_context(
-            run_caller(home, xds, namespace=namespace)
+            run_caller(home, xds, namespace=namespace, zone=zone)
         )
         yield World(
             home=home, mesh=mesh, server=server, caller=caller, backends=running

@@ -4,7 +4,7 @@ An `Upstream` in, an encoded assignment out, authored with xds-protos alone: the
 many endpoints, and they change often. Whose clients are near to whom is in `nearness`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import groupby
 from math import gcd
 from operator import attrgetter
@@ -38,36 +38,43 @@ def build_load_assignment(upstream: Upstream) -> Resource:
     """
     check_identity(upstream)
     check_endpoints(upstream)
-
-    def build(place: Place) -> bytes:
-        return encode(load_assignment(upstream, place))
-
+    build = _builder(upstream)
     return Resource(
         type_url=ENDPOINT,
         name=cluster_name(upstream),
-        body=build(NOWHERE),
-        forms=forms_of(upstream, build),
+        body=encode(build(NOWHERE)),
+        forms=forms_of(upstream, lambda place: encode(build(place))),
     )
 
 
-def load_assignment(
-    upstream: Upstream, place: Place = NOWHERE
-) -> endpoint_pb2.ClusterLoadAssignment:
-    """Return the endpoints of *upstream* as a client at *place* is to use them.
+def load_assignment(upstream: Upstream) -> endpoint_pb2.ClusterLoadAssignment:
+    """Return the endpoints of *upstream*, one group a locality, each address once."""
+    return _builder(upstream)(NOWHERE)
 
-    They are one group a locality in each priority, each address once.
+
+def _builder(
+    upstream: Upstream,
+) -> Callable[[Place], endpoint_pb2.ClusterLoadAssignment]:
+    """Return what makes the assignment of *upstream* for a client at a place.
+
+    It has a group for each locality in each priority.
     """
-    assignment = endpoint_pb2.ClusterLoadAssignment(cluster_name=cluster_name(upstream))
     endpoints = distinct(upstream.endpoints)
     divisor = common_divisor(endpoints)
-    for priority, tier in enumerate(tiers(endpoints, upstream.failover, place)):
-        for (region, zone), members in groupby(tier, LOCALITY):
-            group = assignment.endpoints.add(priority=priority)
-            if region or zone:
-                group.locality.region = region
-                group.locality.zone = zone
-            fill(group, members, divisor)
-    return assignment
+    name = cluster_name(upstream)
+
+    def build(place: Place) -> endpoint_pb2.ClusterLoadAssignment:
+        assignment = endpoint_pb2.ClusterLoadAssignment(cluster_name=name)
+        for priority, tier in enumerate(tiers(endpoints, upstream.failover, place)):
+            for (region, zone), members in groupby(tier, LOCALITY):
+                group = assignment.endpoints.add(priority=priority)
+                if region or zone:
+                    group.locality.region = region
+                    group.locality.zone = zone
+                fill(group, members, divisor)
+        return assignment
+
+    return build
 
 
 def distinct(endpoints: Iterable[Endpoint]) -> list[Endpoint]:

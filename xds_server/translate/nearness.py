@@ -5,7 +5,6 @@ that differ, out. A client that does not say its place has one tier of all.
 """
 
 import hashlib
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
@@ -19,17 +18,24 @@ _DIGEST_BYTES: Final = 16
 
 def tiers(
     endpoints: Iterable[Endpoint], failover: Sequence[Proximity], place: Place
-) -> tuple[tuple[Endpoint, ...], ...]:
+) -> Sequence[Sequence[Endpoint]]:
     """Return *endpoints* by how near to *place* they are, each tier in their order.
 
     The first tier are those that have the first of *failover* in common with it, the
     last have nothing. There are no empty ones. What is draining is in its tier, where
     an Envoy does not count it (measured on 1.40): it is not as if that had failed.
     """
-    found: defaultdict[int, list[Endpoint]] = defaultdict(list)
-    for endpoint in endpoints:
-        found[_rank(endpoint, failover, place)].append(endpoint)
-    return tuple(tuple(found[rank]) for rank in sorted(found))
+    found: list[Sequence[Endpoint]] = []
+    rest = list(endpoints)
+    for proximity in failover:
+        is_node = proximity is Proximity.NODE
+        name = place.node if is_node else place.zone
+        named = [(each, each.nodes if is_node else each.zones) for each in rest]
+        near = [each for each, names in named if name in names]
+        if near:
+            found.append(near)
+            rest = [each for each, names in named if name not in names]
+    return [*found, rest] if rest else found
 
 
 def forms_of(upstream: Upstream, build: Callable[[Place], bytes]) -> Forms | None:
@@ -65,17 +71,6 @@ class _Forms:
         zone = place.zone if place.zone in self._zones else ""
         node = place.node if place.node in self._nodes else ""
         return Place(zone=zone, node=node)
-
-
-def _rank(endpoint: Endpoint, failover: Sequence[Proximity], place: Place) -> int:
-    for rank, proximity in enumerate(failover):
-        is_node = proximity is Proximity.NODE
-        name, names = (
-            (place.node, endpoint.nodes) if is_node else (place.zone, endpoint.zones)
-        )
-        if name in names:
-            return rank
-    return len(failover)
 
 
 def _telling(named: Sequence[Sequence[str]]) -> frozenset[str]:

@@ -221,6 +221,65 @@ def test_render_shows_what_a_grpc_client_would_be_sent(good: Path) -> None:
     assert "web.shop:80" in names
 
 
+@pytest.mark.parametrize("client", ["envoy", "grpc"])
+def test_a_bootstrap_says_where_the_node_runs(client: str) -> None:
+    flags = ["--node-id", "a", "--zone", "z", "--node-name", "n1"]
+    done = run("bootstrap", "--client", client, *flags)
+    printed = yaml.safe_load(done.stdout)
+
+    assert printed["node"]["metadata"]["node_name"] == "n1"
+    assert printed["node"]["locality"]["zone"] == "z"
+
+
+NEAR = """\
+apiVersion: v1
+kind: Service
+metadata: {namespace: shop, name: web}
+spec:
+  ports: [{name: http, port: 80}]
+  trafficDistribution: PreferSameZone
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata:
+  namespace: shop
+  name: web-1
+  labels: {kubernetes.io/service-name: web}
+addressType: IPv4
+ports: [{name: http, port: 8080}]
+endpoints:
+- {addresses: [10.0.0.1], nodeName: n1}
+- {addresses: [10.0.0.2], zone: b}
+---
+apiVersion: v1
+kind: Node
+metadata: {name: n1, labels: {topology.kubernetes.io/zone: a}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("flags", "zones"),
+    [
+        ([], [["a", "b"]]),
+        (["--zone", "b"], [["b"], ["a"]]),
+        (["--node-name", "n1"], [["a"], ["b"]]),
+    ],
+)
+def test_render_shows_what_is_near_to_a_place(
+    tmp_path: Path, flags: list[str], zones: list[list[str]]
+) -> None:
+    """Nodes may be in files; a node that names one has its zone."""
+    (tmp_path / "near.yaml").write_text(NEAR)
+    done = run("render", tmp_path, "--type", "endpoint", "-o", "json", *flags)
+    (assignment,) = json.loads(done.stdout)["resources"]
+    found: list[list[str]] = [[] for _ in zones]
+    for group in assignment["endpoints"]:
+        found[group.get("priority", 0)].append(group["locality"]["zone"])
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert found == zones
+
+
 def test_the_bootstrap_of_a_grpc_client_is_json() -> None:
     done = run(
         *("bootstrap", "--client", "grpc", "--node-id", "a", "--namespace", "shop"),

@@ -9,7 +9,7 @@ from typing import cast
 import msgspec
 
 from xds_server.replicas.lease import Lease, LeaseSpec, ObjectMeta
-from xds_server.sources.kube_api import Json, KubeApi, KubeError, Query
+from xds_server.sources.kube_api import JSON, Json, KubeApi, KubeError, Query
 
 
 class _Metadata(msgspec.Struct, rename="camel"):
@@ -61,9 +61,9 @@ class LeaseApi(KubeApi):
         """Connect to nothing."""
         yield
 
-    async def get(self, path: str, query: Query) -> bytes:
+    async def get(self, path: str, query: Query, *, accept: str = JSON) -> bytes:
         """Return a Lease."""
-        del query
+        del query, accept
         async with self._call():
             if path not in self.leases.stored:
                 raise KubeError(path, 404)

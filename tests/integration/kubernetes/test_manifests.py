@@ -109,6 +109,7 @@ async def test_none_of_its_permissions_is_idle(namespace: Namespace) -> None:
 
     Of those to write, and of Leases, the tests of the status and the replicas say so.
     """
+    await create(namespace, "web", "10.1.0.1")  # else there is nothing to serve, too
     read = {each.plural for each in collections()}
     every = [
         Rule(rule.api_groups, [resource], rule.verbs)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -581,3 +582,10 @@ def test_shell_completion_knows_the_commands(shell: str) -> None:
 
     assert done.returncode == 0
     assert "XDS_SERVER_COMPLETE" in done.stdout
+
+
+def test_the_version_needs_no_command() -> None:
+    done = run_program("--version")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"xds-server {version('xds-server')}\n"

@@ -104,17 +104,27 @@ OptionalPaths = Annotated[
 ]
 
 
+def _show_version(is_asked: bool) -> None:  # noqa: FBT001 - a callback of typer's
+    if is_asked:
+        _data(f"xds-server {version('xds-server')}")
+        raise typer.Exit
+
+
 @cli.callback()
 def root(
     *,
     show_version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.")
+        bool,
+        typer.Option(
+            "--version",
+            help="Print the version and exit.",
+            callback=_show_version,
+            is_eager=True,
+        ),
     ] = False,
 ) -> None:
     """Run before every command."""
-    if show_version:
-        _data(f"xds-server {version('xds-server')}")
-        raise typer.Exit
+    del show_version
 
 
 @cli.command()

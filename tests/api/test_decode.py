@@ -289,7 +289,13 @@ def test_an_object_of_an_api_server_says_which_version_it_is() -> None:
     policy = {
         "apiVersion": "traffic.xds-server.dev/v1alpha1",
         "kind": "TrafficPolicy",
-        "metadata": {"namespace": "shop", "name": "p", "uid": "u", "generation": 3},
+        "metadata": {
+            "namespace": "shop",
+            "name": "p",
+            "uid": "u",
+            "generation": 3,
+            "creationTimestamp": "2026-03-01T10:00:00Z",
+        },
         "spec": {
             "targetRefs": [{"kind": "Service", "name": "web"}, {"kind": "Gateway"}],
         },
@@ -300,5 +306,7 @@ def test_an_object_of_an_api_server_says_which_version_it_is() -> None:
 
     web = TargetRef(kind=TargetKind.SERVICE, name="web")
     assert not told.documents
-    assert told.revision == Revision(uid="u", generation=3, targets=(web,))
+    assert told.revision == Revision(
+        uid="u", generation=3, created="2026-03-01T10:00:00Z", targets=(web,)
+    )
     assert written.revision is None

@@ -143,6 +143,64 @@ def test_of_two_policies_of_a_level_the_first_by_name_wins(reverse: bool) -> Non
     ]
 
 
+def created(policy: Document, when: str) -> Document:
+    """Return *policy* as an API server tells of it."""
+    uid = policy.key.name
+    return replace(policy, revision=Revision(uid=uid, generation=1, created=when))
+
+
+@pytest.mark.parametrize("reverse", [False, True], ids=["in order", "reversed"])
+def test_of_two_policies_of_a_level_in_a_cluster_the_oldest_wins(
+    reverse: bool,  # noqa: FBT001 - pytest's parameter
+) -> None:
+    policies = [
+        created(policy("a", RANDOM), "2026-03-01T10:00:01Z"),
+        created(policy("z", LEAST, source="z.yaml"), "2026-03-01T09:59:59Z"),
+    ]
+    index = index_of(*(reversed(policies) if reverse else policies), service(), SLICE)
+
+    assert in_force(index) == {80: LoadBalancerType.LEAST_REQUEST}
+    conflict = condition(index.statuses[key("a")], ConditionType.CONFLICTED)
+    assert conflict is not None
+    assert conflict.message == "TrafficPolicy shop/z"
+    assert errors(index) == [
+        (
+            "policy.yaml:1:5: spec.targetRefs[0].name: Service shop/web is already "
+            "targeted by TrafficPolicy shop/z at z.yaml:1:5, which is older, and in "
+            "force\n  hint: join the two policies, or name a port by sectionName"
+        )
+    ]
+
+
+def test_of_two_policies_as_old_the_first_by_name_wins() -> None:
+    now = "2026-03-01T10:00:00Z"
+    index = index_of(
+        *(created(policy("b", LEAST), now), created(policy("a", RANDOM), now)),
+        *(service(), SLICE),
+    )
+
+    assert in_force(index) == {80: LoadBalancerType.RANDOM}
+
+
+def test_a_policy_in_a_file_goes_before_all_of_a_cluster() -> None:
+    index = index_of(
+        *(created(policy("a", LEAST), "2026-03-01T10:00:00Z"), policy("z", RANDOM)),
+        *(service(), SLICE),
+    )
+
+    assert in_force(index) == {80: LoadBalancerType.RANDOM}
+
+
+def test_a_policy_for_a_port_beats_an_older_one_for_the_service() -> None:
+    index = index_of(
+        created(policy("a", RANDOM), "2026-03-01T10:00:00Z"),
+        created(policy("b", LEAST, targets=["web:http"]), "2026-03-02T10:00:00Z"),
+        *(service(), SLICE),
+    )
+
+    assert in_force(index) == {80: LoadBalancerType.LEAST_REQUEST}
+
+
 def test_policies_for_two_ports_do_not_conflict() -> None:
     index = index_of(
         service(ports=[HTTP, ADMIN]),

@@ -74,11 +74,13 @@ def _revision(value: Value) -> Revision | None:
     """Read which version of an object this is, as an API server writes it."""
     metadata, spec = _mapping(value, "metadata"), _mapping(value, "spec")
     uid, generation = metadata.get("uid"), metadata.get("generation")
+    created = metadata.get("creationTimestamp")
     if not isinstance(uid, str):
         return None
     return Revision(
         uid=uid,
         generation=generation if isinstance(generation, int) else 0,
+        created=created if isinstance(created, str) else "",
         targets=tuple(_readable(spec.get("targetRefs"))),
     )
 

@@ -17,12 +17,14 @@ class Revision:
     """Which version of an object an API server told of.
 
     `uid` tells an object from those that had its name before; `generation` counts what
-    was asked for, and does not move with the status. `targets` are those of a policy
-    that can be read, be it valid or not.
+    was asked for, and does not move with the status. `created` is when the object was,
+    by the clock of the API server: to the second and in UTC, so that the order of texts
+    is that of times. `targets` are those of a policy that can be read, valid or not.
     """
 
     uid: str
     generation: int = 0
+    created: str = ""
     targets: tuple[TargetRef, ...] = ()
 
 
@@ -38,6 +40,15 @@ class Document:
     body: Body
     locate: Callable[[FieldPath], Place]
     revision: Revision | None = None
+
+    @property
+    def seniority(self) -> tuple[str, ObjectKey]:
+        """What to sort by where the oldest goes first, as GEP-713 has it.
+
+        Of the same age the first by name does. What no API server told of has no age,
+        and goes before all that has one.
+        """
+        return (self.revision.created if self.revision else "", self.key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

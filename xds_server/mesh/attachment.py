@@ -1,9 +1,10 @@
-"""Which policy balances a port: the most specific that fits, then the first by name.
+"""Which policy balances a port: the most specific that fits, and of these the oldest.
 
 The policies that target a Service and its ports with their backends in; the load
 balancer of each port, and what became of each policy at each port, out.
 Levels: a `sectionName` beats the whole Service, which beats the Service's annotation,
-which beats the default.
+which beats the default. Within a level policies of files, which have no age, go before
+those of a cluster; of the same age the first by name wins.
 """
 
 from collections.abc import Iterable, Sequence
@@ -120,7 +121,10 @@ def rank(policies: Iterable[Document], service: str) -> tuple[Reference, ...]:
         if target.kind == "Service" and target.name == service
     )
     return tuple(
-        sorted(references, key=lambda r: (not r.names_port, r.policy.key, r.position))
+        sorted(
+            references,
+            key=lambda r: (not r.names_port, r.policy.seniority, r.position),
+        )
     )
 
 

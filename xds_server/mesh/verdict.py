@@ -109,11 +109,13 @@ def _conflict(outcome: Outcome) -> Problem | None:
     target, key = reference.target, winner.policy.key
     place = winner.policy.locate(("spec", "targetRefs", winner.position, "name"))
     section = f" port {target.section_name}" if reference.names_port else ""
+    is_older = "" < winner.policy.seniority[0] < reference.policy.seniority[0]
     return finding(
         reference.policy,
         ("spec", "targetRefs", reference.position, "name"),
         f"Service {key.namespace}/{target.name}{section} is already targeted by "
-        f"TrafficPolicy {key.namespace}/{key.name} at {place}, which is in force",
+        f"TrafficPolicy {key.namespace}/{key.name} at {place}, which is "
+        f"{'older, and ' if is_older else ''}in force",
         hint="join the two policies, or name a port by sectionName",
     )
 

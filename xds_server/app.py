@@ -135,7 +135,8 @@ class ControlPlane:
             self._changed |= changes.services | changes.deleted
             if changes.statuses and self._statuses is not None:
                 self._statuses.hear()
-            if self._changed or not self._snapshot.is_ready:
+            # What is published before all have listed would be published again.
+            if self._index.listed and (self._changed or not self._snapshot.is_ready):
                 self._debounce.touch()
 
     async def _publish(self) -> None:
@@ -158,7 +159,7 @@ class ControlPlane:
                     versions=self._publisher.versions,
                     cause=_cause(changed),
                 )
-            if self._index.listed and not self._snapshot.is_ready:
+            if not self._snapshot.is_ready:
                 self._snapshot.declare_ready()
                 self._ready.set()
                 gc.freeze()

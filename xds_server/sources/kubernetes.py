@@ -17,7 +17,7 @@ from xds_server.api.document import Decoded
 from xds_server.api.kind import KINDS
 from xds_server.api.manifest import TypeMeta
 from xds_server.api.problem import ObjectKey, Place, Problem, Severity
-from xds_server.mesh.event import Event, Listed
+from xds_server.mesh.event import Event, Listed, Reported
 from xds_server.sources.document_set import DocumentSet, Rank
 from xds_server.sources.kube_api import KubeApi, KubeConfigError, KubeError
 from xds_server.sources.reflector import (
@@ -87,8 +87,9 @@ class KubernetesSource:
     """The documents of one API server, as long as it is asked for batches.
 
     It has listed when every collection has, so that nobody is served half of a mesh
-    after a restart. Pods and Nodes that must not be read are done without, and so are
-    policies where the API server does not know any.
+    after a restart. Until then it tells what is wrong, and keeps the objects to itself:
+    half of a mesh means something else. Pods and Nodes that must not be read are done
+    without, and so are policies where the API server does not know any.
     """
 
     name: Final = NAME
@@ -110,6 +111,7 @@ class KubernetesSource:
         self._mirrors = [_Mirror(each) for each in mirrored]
         self._has_listed = False
         self._unreached: dict[_Mirror, KubeError | KubeConfigError] = {}
+        self._withheld: list[Event] = []
 
     async def batches(self) -> AsyncIterator[tuple[Event, ...]]:
         """Yield what is heard: with `Listed` once all was listed; never ends.
@@ -154,10 +156,14 @@ class KubernetesSource:
                 changes |= mirror.take(news)
         changes[NAME] = self._unreachable()
         events = self._documents.update(changes, Rank.KUBERNETES)
-        if not self._has_listed and all(each.is_heard for each in self._mirrors):
+        if self._has_listed:
+            return events
+        if all(each.is_heard for each in self._mirrors):
             self._has_listed = True
-            events = (*events, Listed(source=NAME))
-        return events
+            withheld, self._withheld = self._withheld, []
+            return (*withheld, *events, Listed(source=NAME))
+        self._withheld += (e for e in events if not isinstance(e, Reported))
+        return tuple(e for e in events if isinstance(e, Reported))
 
     def _unreachable(self) -> Decoded | None:
         """Say that the server cannot be reached, once for all collections."""

@@ -12,14 +12,14 @@ import pytest
 import pytest_asyncio
 
 from tests.components import KUBECONFIG
-from tests.integration.kubernetes.client import Client, connect
-from tests.integration.kubernetes.control_plane import ControlPlane, run_control_plane
 from tests.integration.kubernetes.custom_resource import (
     CustomResource,
     installed_policy_crd,
 )
 from tests.integration.kubernetes.namespace import Namespace, open_namespace
 from tools.kubernetes.build import find_programs
+from tools.kubernetes.client import Client, connect
+from tools.kubernetes.control_plane import ControlPlane, run_control_plane
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

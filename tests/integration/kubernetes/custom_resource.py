@@ -13,8 +13,8 @@ import msgspec
 from kubernetes.aio.client.exceptions import ApiException
 
 from tests.integration.envoy.world import until
-from tests.integration.kubernetes.client import APPLY, YAML, Client, Json
 from tests.integration.kubernetes.namespace import FOLLOWING, Namespace
+from tools.kubernetes.client import APPLY, YAML, Client, Json
 from xds_server.api.crd import PLURAL, custom_resource_definition
 from xds_server.api.policy import API_VERSION
 

@@ -17,7 +17,7 @@ import yaml
 
 from tests.integration.envoy.world import until
 from tests.integration.kubernetes import objects
-from tests.integration.kubernetes.client import Client, Json
+from tools.kubernetes.client import Client, Json
 from xds_server.api.kubernetes import SliceEndpoint
 
 FOLLOWING: Final = timedelta(seconds=45)

@@ -5,7 +5,7 @@ In: what matters to a test. Out: JSON for `Client.create` and `Client.patch`.
 
 from collections.abc import Mapping, Sequence
 
-from tests.integration.kubernetes.client import Json
+from tools.kubernetes.client import Json
 
 ZONE = "topology.kubernetes.io/zone"
 REGION = "topology.kubernetes.io/region"

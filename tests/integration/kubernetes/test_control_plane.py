@@ -13,10 +13,10 @@ from kubernetes.aio.client.exceptions import (
 )
 
 from tests.integration.envoy.world import PATIENCE, until
-from tests.integration.kubernetes.client import Event, connect
-from tests.integration.kubernetes.control_plane import ControlPlane
 from tests.integration.kubernetes.namespace import Namespace
 from tests.integration.kubernetes.objects import node, pod, service
+from tools.kubernetes.client import Event, connect
+from tools.kubernetes.control_plane import ControlPlane
 
 pytestmark = [
     pytest.mark.kubernetes,

@@ -7,9 +7,9 @@ import msgspec
 import pytest
 
 from tests.api.corpus import KEY, LEAST, RING, corpus, one_address
-from tests.integration.kubernetes.client import Client
 from tests.integration.kubernetes.custom_resource import CustomResource
 from tests.integration.kubernetes.namespace import Namespace
+from tools.kubernetes.client import Client
 from xds_server.api.decode import decode
 from xds_server.api.policy import TrafficPolicy
 from xds_server.api.problem import Severity

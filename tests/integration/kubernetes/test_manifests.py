@@ -7,10 +7,10 @@ import msgspec
 import pytest
 import yaml
 
-from tests.integration.kubernetes.client import APPLY, Client, Json
 from tests.integration.kubernetes.namespace import Namespace
 from tests.integration.kubernetes.test_source import Mesh, create, following
 from xds_server.sources.kubernetes import collections
+from tools.kubernetes.client import APPLY, Client, Json
 
 pytestmark = [
     pytest.mark.kubernetes,

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.integration.envoy.world import until
-from tests.integration.kubernetes.control_plane import ControlPlane
 from tests.integration.kubernetes.namespace import FOLLOWING, Namespace
 from tests.integration.kubernetes.objects import node, pod, service
+from tools.kubernetes.control_plane import ControlPlane
 from xds_server.api.problem import ObjectKey
 from xds_server.mesh.index import Index
 from xds_server.mesh.model import Service

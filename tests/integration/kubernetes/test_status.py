@@ -20,11 +20,11 @@ from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest
 from google.rpc.status_pb2 import Status
 
 from tests.integration.envoy.world import LOOPBACK, Server, run_server, until
-from tests.integration.kubernetes.client import Json
 from tests.integration.kubernetes.namespace import FOLLOWING, Namespace
 from tests.integration.kubernetes.objects import node, pod, service
 from tests.integration.kubernetes.test_manifests import rules
 from tests.serve.wire import channel_to, open_delta
+from tools.kubernetes.client import Json
 from xds_server.api.policy import API_VERSION
 from xds_server.lab.backend import Address
 from xds_server.lab.scenario import free_port

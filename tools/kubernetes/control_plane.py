@@ -2,17 +2,18 @@
 
 In: the programs that `make kubernetes` builds and an empty folder. Out: a kubeconfig
 of an administrator, and each program, which a test may kill, pause and start again on
-the same data and ports. No kubelet and no scheduler: nothing runs a Pod, so a test
-says by the status subresource what became of it.
+the same data and ports. No kubelet and no scheduler: nothing runs a Pod, so whoever
+uses it says by the status subresource what became of it.
 """
 
 import base64
 import secrets
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +21,7 @@ import aiohttp
 import yaml
 from kubernetes.aio.client.exceptions import ApiException
 
-from tests.integration.kubernetes.client import Client, connect
+from tools.kubernetes.client import Client, Json, connect
 from xds_server.lab.process import Child, run_child
 from xds_server.lab.scenario import free_port
 
@@ -124,12 +125,23 @@ class ControlPlane:
         The API server does so every five minutes. It answers from its own cache as
         long as that reaches back far enough: restart it to see `410 Gone`.
         """
+        await self._ask_etcd(
+            "compaction", {"revision": str(revision), "physical": True}
+        )
+
+    async def put(self, values: Iterable[tuple[str, str]]) -> None:
+        """Store *values* by key in etcd, past the API server: at most 128 at once."""
+        puts = [
+            {"requestPut": {"key": _base64(key), "value": _base64(value)}}
+            for key, value in values
+        ]
+        await self._ask_etcd("txn", {"success": puts})
+
+    async def _ask_etcd(self, what: str, body: Json) -> None:
+        url = f"{self.etcd_address}/v3/kv/{what}"
         async with (
             aiohttp.ClientSession() as session,
-            session.post(
-                f"{self.etcd_address}/v3/kv/compaction",
-                json={"revision": str(revision), "physical": True},
-            ) as answer,
+            session.post(url, json=body) as answer,
         ):
             answer.raise_for_status()
 
@@ -216,13 +228,17 @@ def write_kubeconfig(file: Path, server: str, certificate: Path, token: str) -> 
     file.write_text(yaml.safe_dump(document))
 
 
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
 async def _etcd_is_ready(address: str) -> bool:
     try:
         async with (
             aiohttp.ClientSession() as session,
             session.get(f"{address}/readyz") as answer,
         ):
-            return answer.status == 200
+            return answer.status == HTTPStatus.OK
     except aiohttp.ClientConnectionError:
         return False
 

@@ -1,4 +1,4 @@
-"""The Kubernetes API by path, in bytes: what a test asks of an API server.
+"""The Kubernetes API by path, in bytes: what tests and benchmarks ask of a server.
 
 In: a kubeconfig. Out: JSON as the server sent it. The `kubernetes` package carries the
 calls (addresses, TLS, tokens); its models are passed by, since they take seconds to
@@ -8,6 +8,7 @@ load and know no custom resources.
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,7 @@ from kubernetes.aio.client.exceptions import ApiException, NotFoundException
 from kubernetes.aio.client.rest import RESTResponse
 
 Json = Mapping[str, object]
+_SUCCESS: Final = range(200, 300)
 YAML: Final = "application/yaml"
 TABLE: Final = "application/json;as=Table;v=v1;g=meta.k8s.io"
 MERGE: Final = "application/merge-patch+json"
@@ -110,9 +112,9 @@ class Client:
         await answer.response.read()
         return int(answer.status)
 
-    async def page(self, path: str, token: str = "") -> str:
-        """Read one object of the collection at *path*; return the token of the next."""
-        answer = await self.get(path, {"limit": "1", "continue": token})
+    async def page(self, path: str, token: str = "", *, size: int = 1) -> str:
+        """Read *size* objects of the collection at *path*; return where it goes on."""
+        answer = await self.get(path, {"limit": str(size), "continue": token})
         return msgspec.json.decode(answer, type=Stamped).metadata.continue_token
 
     async def list_version(self, path: str) -> str:
@@ -154,7 +156,7 @@ class Client:
         answer = await self._send("GET", path, query, None, "application/json")
         response: aiohttp.ClientResponse = answer.response
         async with response:
-            if response.status != 200:
+            if response.status != HTTPStatus.OK:
                 _accepted(answer, await response.read())
             async for line in response.content:
                 yield _occurred(msgspec.json.decode(line, type=Event))
@@ -181,7 +183,7 @@ class Client:
 
 
 def _accepted(answer: RESTResponse, content: bytes) -> bytes:
-    if not 200 <= answer.status <= 299:
+    if answer.status not in _SUCCESS:
         text = content.decode(errors="replace")
         raise ApiException.from_response(http_resp=answer, body=text, data=None)
     return content

@@ -408,6 +408,25 @@ def test_a_policy_that_was_never_accepted_has_a_status_of_unknown_targets() -> N
     assert accepted(index, "p").message == "p.yaml:3:1: must be prime"
 
 
+def test_a_rejected_policy_of_an_api_server_is_told_which_field_is_wrong() -> None:
+    """It stands on the policy itself, so there is no other place to name."""
+    wrong = Problem(
+        place=Place(str(key("p"))),
+        path="spec.loadBalancer.maglev.tableSize",
+        message="must be a prime number (got 65536)",
+        object_key=key("p"),
+    )
+    index = index_of()
+
+    index.apply(
+        [Reported(source="p", problems=(wrong,), rejected=frozenset({key("p")}))]
+    )
+
+    assert accepted(index, "p").message == (
+        "spec.loadBalancer.maglev.tableSize: must be a prime number (got 65536)"
+    )
+
+
 def test_a_policy_of_an_api_server_has_the_revision_that_was_judged() -> None:
     """The newest, be it in force or not, and the targets that a bad one names."""
     first, second = Revision(uid="u", generation=1), Revision(uid="u", generation=2)

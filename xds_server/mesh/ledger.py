@@ -5,13 +5,13 @@ that was rejected) in; one `PolicyStatus` a policy out.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from xds_server.api.document import Document, Revision
 from xds_server.api.policy import TrafficPolicy
-from xds_server.api.problem import ObjectKey, Severity
+from xds_server.api.problem import ObjectKey, Problem, Severity
 from xds_server.mesh.event import Reported
 from xds_server.mesh.status import (
     Condition,
@@ -130,7 +130,16 @@ def _reason(key: ObjectKey, report: Reported) -> str:
     """Return why *report* rejects *key*: what it says of it, or else of the source."""
     errors = [p for p in report.problems if p.severity is Severity.ERROR]
     own = [p for p in errors if p.object_key == key]
-    return "; ".join(f"{p.place}: {p.message}" for p in own or errors)
+    return "; ".join(": ".join(_words(key, each)) for each in own or errors)
+
+
+def _words(key: ObjectKey, problem: Problem) -> Iterator[str]:
+    """Yield where it is wrong and how; an object of a cluster stands at no place."""
+    if (place := str(problem.place)) != str(key):
+        yield place
+    if problem.path:
+        yield problem.path
+    yield problem.message
 
 
 def _rejected(message: str) -> Condition:

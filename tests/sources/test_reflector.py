@@ -37,7 +37,10 @@ class EndedError(Exception):
 
 
 class Script(KubeApi):
-    """Answers each call with the next step; a watch lasts two seconds."""
+    """Answers each call with the next step.
+
+    A watch lasts two seconds; one that is a tuple ends at once.
+    """
 
     def __init__(self, *steps: bytes | Sequence[bytes | KubeError] | KubeError) -> None:
         super().__init__()
@@ -76,7 +79,8 @@ class Script(KubeApi):
             if isinstance(line, KubeError):
                 raise line
             yield line
-        await asyncio.sleep(2)
+        if not isinstance(lines, tuple):
+            await asyncio.sleep(2)
 
 
 def item(name: str, version: str = "1") -> dict[str, object]:
@@ -182,6 +186,23 @@ def test_a_watch_that_breaks_goes_on_where_it_was() -> None:
         *("all: ", "heard", "now: a", "trouble: connection refused", "heard")
     ]
     assert script.queries[2]["resourceVersion"] == "2"
+
+
+def test_a_watch_that_ends_at_once_goes_on_at_once_if_it_told_something() -> None:
+    """A server ends the watches of whoever is slow to hear a storm: no trouble."""
+    script = Script(page("1"), (event("ADDED", "a", "2"),), [])
+
+    assert mirror(script) == ["all: ", "heard", "now: a", "heard"]
+    assert script.times[2] == script.times[1]
+
+
+def test_a_watch_that_ends_at_once_without_a_word_is_trouble() -> None:
+    script = Script(page("1"), (), [])
+
+    assert mirror(script) == [
+        *("all: ", "heard", "trouble: a watch ended at once", "heard")
+    ]
+    assert script.times[2] > script.times[1]
 
 
 def test_an_outage_is_met_with_longer_and_longer_pauses() -> None:

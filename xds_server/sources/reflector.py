@@ -30,7 +30,8 @@ from xds_server.sources.kube_api import (
 )
 
 GONE: Final = 410
-_PAGE: Final = "500"
+PAGE: Final = 500
+"""So many objects are asked for at a time."""
 _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 5.0
 _SHORTEST_WATCH: Final = 1.0  # seconds; one that is shorter has failed
@@ -40,11 +41,12 @@ _SHORTEST_WATCH: Final = 1.0  # seconds; one that is shorter has failed
 class Patience:
     """How long a watch lasts, and after how much silence it counts as broken.
 
-    A server sends a bookmark about once a minute, so silence is none of its own.
+    A server sends a bookmark about once a minute, so silence is none of its own. Of a
+    collection in which nothing has happened since it started, it skips the first.
     """
 
     session: timedelta = timedelta(minutes=5)
-    silence: timedelta = timedelta(seconds=90)
+    silence: timedelta = timedelta(seconds=150)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +130,7 @@ async def pages(api: KubeApi, collection: Collection) -> AsyncIterator[Page]:
     Raises:
         KubeError: they could not be had.
     """
-    query = {**collection.query, "limit": _PAGE}
+    query = {**collection.query, "limit": str(PAGE)}
     accept = METADATA_LIST if collection.is_metadata else JSON
     while True:
         body = await api.get(collection.path, query, accept=accept)
@@ -193,11 +195,12 @@ class Reflector:
     async def _watch(self, *, is_fresh: bool) -> None:
         """Watch until that ends, be it by an error, unless it has hardly begun.
 
-        A place that the server has forgotten is no error unless it *is_fresh*: after a
-        restart that is what happens.
+        One that told something has begun: a server ends the watches of whoever is slow
+        to hear a storm. A place that the server has forgotten is no error unless it
+        *is_fresh*: after a restart that is what happens.
         """
         loop = asyncio.get_running_loop()
-        began_at = loop.time()
+        began_at, began_from = loop.time(), self._version
         error: KubeError | None = None
         try:
             await self._hear()
@@ -207,7 +210,8 @@ class Reflector:
                 self._version = ""
                 if not is_fresh:
                     return
-        if loop.time() < began_at + _SHORTEST_WATCH:
+        has_told = self._version not in ("", began_from)
+        if not has_told and loop.time() < began_at + _SHORTEST_WATCH:
             raise error or KubeError("a watch ended at once")
         if error is not None:
             self._tell(Troubled(error))

@@ -6,7 +6,9 @@ the same data and ports. No kubelet and no scheduler: nothing runs a Pod, so who
 uses it says by the status subresource what became of it.
 """
 
+import asyncio
 import base64
+import json
 import secrets
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 import aiohttp
+import msgspec
 import yaml
 from kubernetes.aio.client.exceptions import ApiException
 
@@ -33,6 +36,24 @@ CONTROLLERS: Final = (
     "serviceaccount-controller",  # a Pod needs its namespace's account
 )
 _HOST: Final = "127.0.0.1"
+_WRITERS: Final = 20
+
+
+class _Identity(msgspec.Struct, frozen=True):
+    namespace: str
+    name: str
+
+
+class _Header(msgspec.Struct, frozen=True):
+    revision: str
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    header: _Header
+
+
+class _Stored(msgspec.Struct, frozen=True):
+    metadata: _Identity
 
 
 @dataclass(kw_only=True)
@@ -99,6 +120,7 @@ class ControlPlane:
     controllers: Program
     kubeconfig: Path
     etcd_address: str
+    _etcd: aiohttp.ClientSession
 
     @property
     def programs(self) -> tuple[Program, ...]:
@@ -129,21 +151,36 @@ class ControlPlane:
             "compaction", {"revision": str(revision), "physical": True}
         )
 
-    async def put(self, values: Iterable[tuple[str, str]]) -> None:
-        """Store *values* by key in etcd, past the API server: at most 128 at once."""
-        puts = [
-            {"requestPut": {"key": _base64(key), "value": _base64(value)}}
-            for key, value in values
-        ]
-        await self._ask_etcd("txn", {"success": puts})
+    async def revision(self) -> int:
+        """Return how far etcd is: the resource version of its last change."""
+        answer = await self._ask_etcd("range", {"key": _base64("nothing")})
+        return int(msgspec.json.decode(answer, type=_Answer).header.revision)
 
-    async def _ask_etcd(self, what: str, body: Json) -> None:
+    async def store(self, folder: str, objects: Iterable[Json]) -> None:
+        """Put *objects* straight into etcd, in JSON and as they are, in any order.
+
+        That is ten times as fast as the API server. *folder* is where it keeps objects
+        of their kind. Each is a transaction of its own, as it would be there: of one
+        with several, a watch that goes on within it would miss the rest.
+        """
+        waiting = iter(objects)
+
+        async def work() -> None:
+            for each in waiting:
+                metadata = msgspec.convert(each, _Stored).metadata
+                key = f"/registry/{folder}/{metadata.namespace}/{metadata.name}"
+                put = {"key": _base64(key), "value": _base64(json.dumps(each))}
+                await self._ask_etcd("put", put)
+
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(_WRITERS):
+                tasks.create_task(work())
+
+    async def _ask_etcd(self, what: str, body: Json) -> bytes:
         url = f"{self.etcd_address}/v3/kv/{what}"
-        async with (
-            aiohttp.ClientSession() as session,
-            session.post(url, json=body) as answer,
-        ):
+        async with self._etcd.post(url, json=body) as answer:
             answer.raise_for_status()
+            return await answer.read()
 
 
 @asynccontextmanager
@@ -171,32 +208,33 @@ async def run_control_plane(
             path = "/api/v1/namespaces/default/serviceaccounts/default"
             return await client.exists(path)
 
-    plane = ControlPlane(
-        etcd=Program(
-            command=[programs / "etcd", *_etcd_flags(folder, etcd_address)],
-            folder=folder,
-            is_ready=lambda: _etcd_is_ready(etcd_address),
-        ),
-        api_server=Program(
-            command=[
-                programs / "kube-apiserver",
-                *_api_server_flags(folder, certificates, port, etcd_address),
-            ],
-            folder=folder,
-            is_ready=api_server_is_ready,
-        ),
-        controllers=Program(
-            command=[
-                programs / "kube-controller-manager",
-                *_controller_flags(kubeconfig),
-            ],
-            folder=folder,
-            is_ready=controllers_are_ready,
-        ),
-        kubeconfig=kubeconfig,
-        etcd_address=etcd_address,
-    )
-    async with AsyncExitStack() as stack:
+    async with aiohttp.ClientSession() as etcd, AsyncExitStack() as stack:
+        plane = ControlPlane(
+            etcd=Program(
+                command=[programs / "etcd", *_etcd_flags(folder, etcd_address)],
+                folder=folder,
+                is_ready=lambda: _etcd_is_ready(etcd_address),
+            ),
+            api_server=Program(
+                command=[
+                    programs / "kube-apiserver",
+                    *_api_server_flags(folder, certificates, port, etcd_address),
+                ],
+                folder=folder,
+                is_ready=api_server_is_ready,
+            ),
+            controllers=Program(
+                command=[
+                    programs / "kube-controller-manager",
+                    *_controller_flags(kubeconfig),
+                ],
+                folder=folder,
+                is_ready=controllers_are_ready,
+            ),
+            kubeconfig=kubeconfig,
+            etcd_address=etcd_address,
+            _etcd=etcd,
+        )
         for program in plane.programs:
             stack.push_async_callback(program.stop)
             await program.start()

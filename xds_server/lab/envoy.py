@@ -6,7 +6,7 @@ A bootstrap in, a running Envoy out, asked through its admin interface
 
 import shutil
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -140,7 +140,7 @@ def _plain(address: _Address) -> Address:
 
 @asynccontextmanager
 async def run_envoy(
-    binary: Path, bootstrap: Path, admin: Address
+    binary: Path, bootstrap: Path, admin: Address, flags: Sequence[str] = ()
 ) -> AsyncIterator[Envoy]:
     """Run Envoy with one worker, so that one schedule serves all requests."""
     command: list[str | Path] = [
@@ -152,6 +152,7 @@ async def run_envoy(
         "--log-level",
         "warning",
         "--disable-hot-restart",
+        *flags,
     ]
     log = bootstrap.with_name("envoy.log")
     async with (

@@ -67,6 +67,27 @@ class Server:
 
 
 @asynccontextmanager
+async def start_server(
+    paths: Sequence[Path],
+    log: Path,
+    *,
+    xds: Address,
+    admin: Address,
+    flags: Sequence[str] = (),
+) -> AsyncIterator[Server]:
+    """Run the server on *paths*; yield before it is ready."""
+    command = [
+        *(sys.executable, "-m", "xds_server", "serve", *map(str, paths), *flags),
+        *("--xds-address", str(xds), "--admin-address", str(admin)),
+    ]
+    async with (
+        aiohttp.ClientSession() as session,
+        run_child("xds-server", command, log) as child,
+    ):
+        yield Server(child=child, session=session, xds=xds, admin=admin)
+
+
+@asynccontextmanager
 async def run_server(
     paths: Sequence[Path],
     log: Path,
@@ -76,16 +97,8 @@ async def run_server(
     flags: Sequence[str] = (),
 ) -> AsyncIterator[Server]:
     """Run the server on *paths*; yield when it is ready."""
-    command = [
-        *(sys.executable, "-m", "xds_server", "serve", *map(str, paths), *flags),
-        *("--xds-address", str(xds), "--admin-address", str(admin)),
-    ]
-    async with (
-        aiohttp.ClientSession() as session,
-        run_child("xds-server", command, log) as child,
-    ):
-        server = Server(child=child, session=session, xds=xds, admin=admin)
-        await child.wait_for(server.is_ready, "readiness", PATIENCE)
+    async with start_server(paths, log, xds=xds, admin=admin, flags=flags) as server:
+        await server.child.wait_for(server.is_ready, "readiness", PATIENCE)
         yield server
 
 
@@ -129,6 +142,7 @@ async def run_client(
     authority: str = "web.shop",
     role: str = "sidecar",
     zone: str = "",
+    flags: Sequence[str] = (),
 ) -> AsyncIterator[Client]:
     """Run an Envoy that speaks *mode* and yield when it listens."""
     name = "-".join(filter(None, (role, mode, zone)))
@@ -141,7 +155,7 @@ async def run_client(
         *("--xds-address", str(xds), "--admin-address", str(admin)),
         *("--listen-port", str(listener.port)),
     )
-    async with run_envoy(find_envoy(), bootstrap, admin) as envoy:
+    async with run_envoy(find_envoy(), bootstrap, admin, flags) as envoy:
         await envoy.wait_for_listeners(frozenset([listener]))
         target = Target(listener=listener, authority=authority, protocol=Protocol.HTTP1)
         yield Client(envoy=envoy, target=target)

@@ -4,6 +4,7 @@ In: a client with an administrator's rights. Out: the definition, established; w
 server says of a policy as it is written in a file.
 """
 
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from xds_server.api.crd import PLURAL, custom_resource_definition
 from xds_server.api.policy import API_VERSION
 
 _DEFINITIONS: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+_PATH: Final = f"{_DEFINITIONS}/{PLURAL}.{API_VERSION.partition('/')[0]}"
 _STARTING: Final = (404, 429)
 """What the server answers before it serves a new resource."""
 
@@ -111,15 +113,9 @@ async def installed_policy_crd(client: Client) -> AsyncIterator[CustomResource]:
 
     It is deleted in the end, with all policies, unless it was there before.
     """
-    definition = custom_resource_definition()
-    path = f"{_DEFINITIONS}/{PLURAL}.{API_VERSION.partition('/')[0]}"
+    definition, path = custom_resource_definition(), _PATH
     was_there = await client.exists(path)
-    await client.patch(
-        path,
-        definition,
-        content_type=APPLY,
-        query={**_STRICT, "fieldManager": "xds-server-tests", "force": "true"},
-    )
+    await _apply(client, definition)
 
     async def conditions() -> dict[str, str]:
         found = msgspec.json.decode(await client.get(path), type=_Definition)
@@ -141,3 +137,45 @@ async def installed_policy_crd(client: Client) -> AsyncIterator[CustomResource]:
     yield CustomResource(definition=definition, conditions=await conditions())
     if not was_there:
         await client.delete(path)
+
+
+@asynccontextmanager
+async def loosened(crd: CustomResource, namespace: Namespace) -> AsyncIterator[None]:
+    """Let the API server take any policy inside the block.
+
+    As it would where the definition is of another release, or somebody's own.
+    """
+    client = namespace.client
+    loose = json.loads(json.dumps(crd.definition))
+    schema = loose["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    schema["properties"]["spec"] = {
+        "type": "object",
+        "x-kubernetes-preserve-unknown-fields": True,
+    }
+
+    async def takes_anything() -> bool:
+        return (await crd.try_create(namespace, _NONSENSE)).object is not None
+
+    async def takes_policies_alone() -> bool:
+        return not await takes_anything()
+
+    try:
+        await _apply(client, loose)
+        await until(takes_anything, FOLLOWING)
+        yield
+    finally:
+        await _apply(client, crd.definition)
+        await until(takes_policies_alone, FOLLOWING)
+
+
+_NONSENSE: Final = f"""
+apiVersion: {API_VERSION}
+kind: TrafficPolicy
+metadata: {{name: nonsense}}
+spec: {{nonsense: true}}
+"""
+
+
+async def _apply(client: Client, definition: Json) -> None:
+    query = {**_STRICT, "fieldManager": "xds-server-tests", "force": "true"}
+    await client.patch(_PATH, definition, content_type=APPLY, query=query)

@@ -121,6 +121,11 @@ class Namespace:
         token = msgspec.json.decode(answer, type=_TokenRequest).status.token
         return self.kubeconfig_with(token, name)
 
+    async def set_rules(self, account: str, rules: Sequence[Json]) -> None:
+        """Let an account that has rules have others."""
+        path = f"/apis/{RBAC}/v1/clusterroles/{self.name}-{account}"
+        await self.client.patch(path, {"rules": list(rules)})
+
     def kubeconfig_with(self, token: str, name: str) -> Path:
         """Return a kubeconfig for the same server with another *token*."""
         document = yaml.safe_load(self.kubeconfig.read_text())

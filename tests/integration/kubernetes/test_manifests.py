@@ -9,8 +9,8 @@ import yaml
 
 from tests.integration.kubernetes.namespace import Namespace
 from tests.integration.kubernetes.test_source import Mesh, create, following
-from xds_server.sources.kubernetes import collections
 from tools.kubernetes.client import APPLY, Client, Json
+from xds_server.sources.kubernetes import collections
 
 pytestmark = [
     pytest.mark.kubernetes,

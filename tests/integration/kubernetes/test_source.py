@@ -66,11 +66,12 @@ async def following(
     *,
     selector: str = "",
     patience: Patience = Patience(),  # noqa: B008 - frozen
+    api: KubeApi | None = None,
 ) -> AsyncIterator[Mesh]:
     """Follow what an API server says inside the block."""
     mesh = Mesh()
     source = KubernetesSource(
-        KubeApi(kubeconfig), collections(namespaces, selector), patience=patience
+        api or KubeApi(kubeconfig), collections(namespaces, selector), patience=patience
     )
 
     async def follow() -> None:

@@ -120,18 +120,27 @@ class Policies:
         """Return the path of the policies, or of one."""
         return self.namespace.path("trafficpolicies", name, API_VERSION)
 
-    async def create(self, name: str, load_balancer: Json = RANDOM) -> None:
-        """Create a policy for the Service `web`."""
+    async def create(
+        self,
+        name: str,
+        load_balancer: Json = RANDOM,
+        *,
+        target: str = "web",
+        query: Mapping[str, str] | None = None,
+    ) -> bytes:
+        """Create a policy for a Service."""
         body = {
             "apiVersion": API_VERSION,
             "kind": "TrafficPolicy",
             "metadata": {"name": name},
             "spec": {
-                "targetRefs": [{"kind": "Service", "name": "web"}],
+                "targetRefs": [{"kind": "Service", "name": target}],
                 "loadBalancer": load_balancer,
             },
         }
-        await self.namespace.client.create(self.path(), body)
+        return await self.namespace.client.call(
+            "POST", self.path(), body=body, query=query
+        )
 
     async def get(self, name: str) -> Policy:
         """Return a policy as it is now."""

@@ -10,10 +10,10 @@ from typing import Final
 import pytest
 import pytest_asyncio
 
-from tests.integration.kubernetes.client import Json
 from tests.integration.kubernetes.namespace import Namespace
 from tests.integration.kubernetes.objects import REGION, node, pod, service
 from tests.integration.kubernetes.test_source import Mesh, following
+from tools.kubernetes.client import Json
 from xds_server.mesh.model import (
     Discovery,
     Endpoint,

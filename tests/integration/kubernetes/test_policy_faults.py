@@ -28,6 +28,7 @@ from xds_server.engine import CLUSTER, ENDPOINT, Table
 from xds_server.lab.backend import Address
 from xds_server.lab.scenario import free_port
 from xds_server.policy_status.survey import Survey
+from xds_server.policy_status.trouble import Troubles
 from xds_server.policy_status.writer import Pace, StatusWriter
 from xds_server.sources.kube_api import KubeApi
 from xds_server.sources.kubernetes import collections
@@ -174,8 +175,9 @@ async def test_a_wrong_clock_moves_the_times_of_conditions_and_nothing_else(
     mirrored = tuple(collections([namespace.name]))
     async with following(namespace.kubeconfig, [namespace.name]) as mesh:
         await mesh.until(lambda: mesh.index.listed)
+        api = KubeApi(namespace.kubeconfig)
         writer = StatusWriter(
-            KubeApi(namespace.kubeconfig),
+            api,
             mirrored,
             lambda: Survey(
                 mesh.index,
@@ -183,6 +185,7 @@ async def test_a_wrong_clock_moves_the_times_of_conditions_and_nothing_else(
                 failures={},
                 clients=(),
             ),
+            troubles=Troubles(),
             pace=Pace(settle=SOON, interval=SOON, recount=SOON),
             clock=lambda: datetime.now(UTC) + skew,
         )
@@ -191,7 +194,7 @@ async def test_a_wrong_clock_moves_the_times_of_conditions_and_nothing_else(
             writer.hear()
             return (await policies.get(name)).says("Accepted", *expected)
 
-        async with asyncio.TaskGroup() as tasks:
+        async with api.connected(), asyncio.TaskGroup() as tasks:
             task = tasks.create_task(writer.run())
             await until(lambda: says("first", "True"), FOLLOWING)
             fast = await policies.get("first")

@@ -16,7 +16,7 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import change, cold_check, cold_start, engine_case
+from benchmarks import change, cold_check, cold_start, engine_case, kubernetes_case
 from benchmarks.engine_compare import Options
 from benchmarks.engine_run import Server
 from benchmarks.result import Result
@@ -24,6 +24,7 @@ from xds_server.lab.error import LabError
 
 Benchmark = Callable[[], Awaitable[list[Result]]]
 
+_GROUPS: Final = ("engine", "kubernetes")
 _PEERS: Final = {"linear": Server.LINEAR, "snapshot": Server.SNAPSHOT}
 
 
@@ -33,6 +34,9 @@ def _benchmarks(options: Options) -> dict[str, Benchmark]:
         "check": cold_check.measure,
         "change": change.measure,
         "start": cold_start.measure,
+        "kubernetes-change": kubernetes_case.measure_change,
+        "kubernetes-start": kubernetes_case.measure_start,
+        "kubernetes-rollout": kubernetes_case.measure_rollout,
         "engine-clusters": partial(engine_case.measure_clusters, options),
         "engine-endpoints": partial(engine_case.measure_endpoints, options),
         "engine-cold": partial(engine_case.measure_cold_start, options),
@@ -53,19 +57,23 @@ def _parts(options: Options) -> dict[str, Benchmark]:
 
 
 def _select(names: list[str], options: Options) -> dict[str, Benchmark]:
-    """Return the benchmarks called *names*; `engine` is all that compare the engine."""
+    """Return the benchmarks called *names*; `engine` and `kubernetes` are several."""
     benchmarks = _benchmarks(options)
     if not names:
         return benchmarks
     known = benchmarks | _parts(options)
     selected: dict[str, Benchmark] = {}
     for name in names:
-        if name == "engine":
-            selected |= {n: each for n, each in benchmarks.items() if "engine-" in n}
+        if name in _GROUPS:
+            group = f"{name}-"
+            selected |= {
+                n: each for n, each in benchmarks.items() if n.startswith(group)
+            }
         elif name in known:
             selected[name] = known[name]
         else:
-            sys.exit(f"no benchmark {name}; there are: engine, {', '.join(known)}")
+            there = ", ".join([*_GROUPS, *known])
+            sys.exit(f"no benchmark {name}; there are: {there}")
     return selected
 
 

@@ -86,19 +86,24 @@ async def _through_server(home: Path) -> AsyncIterator[tuple[Address, Change]]:
         *(sys.executable, "-m", "xds_server", "serve", str(manifests)),
         *("--xds-address", str(xds), "--admin-address", f"{LOOPBACK}:{free_port()}"),
     ]
+    bootstrap = home / "envoy.yaml"
+    bootstrap.write_bytes(await print_bootstrap(xds, admin))
+    async with (
+        run_child("xds-server", serve, home / "server.log"),
+        run_envoy(find_envoy(), bootstrap, admin),
+    ):
+        yield admin, change
+
+
+async def print_bootstrap(xds: Address, admin: Address) -> bytes:
+    """Return what the server prints for a sidecar."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "xds_server", "bootstrap", "--node-id", "benchmark"),
         *("--xds-address", str(xds), "--admin-address", str(admin)),
         *("--listen-port", str(free_port())),
         stdout=asyncio.subprocess.PIPE,
     )
-    bootstrap = home / "envoy.yaml"
-    bootstrap.write_bytes((await process.communicate())[0])
-    async with (
-        run_child("xds-server", serve, home / "server.log"),
-        run_envoy(find_envoy(), bootstrap, admin),
-    ):
-        yield admin, change
+    return (await process.communicate())[0]
 
 
 @asynccontextmanager

@@ -8,6 +8,8 @@ doing nothing with them.
 import asyncio
 import sys
 import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from http import HTTPStatus
@@ -22,7 +24,8 @@ from envoy.service.discovery.v3.discovery_pb2 import (
     DeltaDiscoveryResponse,
 )
 
-from benchmarks.mesh_files import write_mesh
+from benchmarks.mesh_files import NAMESPACE, write_mesh
+from benchmarks.process_stat import usage_of
 from benchmarks.result import Result
 from xds_server.lab.process import run_child
 from xds_server.lab.scenario import free_port
@@ -30,6 +33,8 @@ from xds_server.xds import CLUSTER, ENDPOINT
 
 SERVICES = 10_000
 ENDPOINTS = 10
+OURS = f"{NAMESPACE}/"
+"""What the names of the mesh begin with; an API server has a Service of its own."""
 PATIENCE = timedelta(minutes=2)
 METHOD = (
     "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
@@ -65,10 +70,10 @@ async def _measure(suffix: str) -> list[Result]:
         ]
         start = perf_counter()
         async with run_child("xds-server", command, Path(name) / "log") as child:
-            await child.wait_for(partial(_is_ready, admin), "readiness", PATIENCE)
-            await _complete(xds)
-            elapsed = perf_counter() - start
-            peak = _peak_memory(child.process.pid)
+            await child.wait_for(partial(is_ready, admin), "readiness", PATIENCE)
+            async with complete(xds, SERVICES):
+                elapsed = perf_counter() - start
+            peak = usage_of(child.process.pid).peak / 1e6
     what = f"{SERVICES:,} Services x {ENDPOINTS} from {suffix.upper()}"
     return [
         Result(
@@ -82,7 +87,7 @@ async def _measure(suffix: str) -> list[Result]:
     ]
 
 
-async def _is_ready(admin: str) -> bool:
+async def is_ready(admin: str) -> bool:
     """Whether the server says so: before, it ends every stream."""
     async with aiohttp.ClientSession() as session:
         try:
@@ -92,39 +97,49 @@ async def _is_ready(admin: str) -> bool:
             return False
 
 
-async def _complete(address: str) -> None:
-    """Return when one client of a ready server has all clusters and assignments."""
+@asynccontextmanager
+async def complete(address: str, services: int) -> AsyncIterator[None]:
+    """Yield when one client of a ready server has all clusters and assignments."""
+    async with follow(address, CLUSTER, ENDPOINT) as responses:
+        lacking = {CLUSTER: services, ENDPOINT: services}
+        async for response in responses:
+            names = (each.name for each in response.resources)
+            lacking[response.type_url] -= sum(each.startswith(OURS) for each in names)
+            if not any(lacking.values()):
+                break
+        yield
+
+
+@asynccontextmanager
+async def follow(
+    address: str, *types: str
+) -> AsyncIterator[AsyncIterator[DeltaDiscoveryResponse]]:
+    """Yield what a client is sent that asks for everything; it acknowledges all."""
     options = [("grpc.max_receive_message_length", -1)]
     async with grpc.aio.insecure_channel(address, options=options) as channel:
-        await _subscribe(channel.stream_stream(METHOD)())
+        call = channel.stream_stream(METHOD)()
+        for type_url in types:
+            request = DeltaDiscoveryRequest(
+                node=Node(id="benchmark"),
+                type_url=type_url,
+                resource_names_subscribe=["*"],
+            )
+            await call.write(request.SerializeToString())
+        yield _responses(call)
+        call.cancel()
 
 
-async def _subscribe(call: grpc.aio.StreamStreamCall) -> None:
-    lacking = {CLUSTER: SERVICES, ENDPOINT: SERVICES}
-    for type_url in lacking:
-        request = DeltaDiscoveryRequest(
-            node=Node(id="benchmark"),
-            type_url=type_url,
-            resource_names_subscribe=["*"],
-        )
-        await call.write(request.SerializeToString())
-    while any(lacking.values()):
+async def _responses(
+    call: grpc.aio.StreamStreamCall,
+) -> AsyncIterator[DeltaDiscoveryResponse]:
+    while True:
         message = await call.read()
         if message is grpc.aio.EOF:
             reason = f"the stream ended: {await call.details()}"
             raise EOFError(reason)
         response = DeltaDiscoveryResponse.FromString(message)
-        lacking[response.type_url] -= len(response.resources)
         answer = DeltaDiscoveryRequest(
             type_url=response.type_url, response_nonce=response.nonce
         )
         await call.write(answer.SerializeToString())
-    call.cancel()
-
-
-def _peak_memory(process: int) -> float:
-    """Return the peak resident set of *process* in megabytes (proc(5), VmHWM)."""
-    for line in Path(f"/proc/{process}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    return 0.0
+        yield response

@@ -1,7 +1,7 @@
-"""Writes a mesh of any size as manifests, for the benchmarks that read one."""
+"""A mesh of any size: its Kubernetes objects, and manifests of them in files."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import yaml
@@ -9,50 +9,63 @@ import yaml
 SERVICES_A_FILE = 500
 
 
-def _service(number: int) -> dict[str, object]:
+NAMESPACE = "shop"
+
+
+def service(number: int) -> dict[str, object]:
+    """Return a Service `web-N` of one port."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": {"namespace": "shop", "name": f"web-{number}"},
+        "metadata": {"namespace": NAMESPACE, "name": f"web-{number}"},
         "spec": {
-            "clusterIP": f"10.{96 + number // 65536}.{number // 256 % 256}.1",
             "ports": [{"name": "http", "port": 80, "targetPort": 8080}],
         },
     }
 
 
-def _endpoint_slice(number: int, endpoints: int) -> dict[str, object]:
+def slice_name(number: int) -> str:
+    """Return what the slice of `web-N` is called."""
+    return f"web-{number}-x2f4b"
+
+
+def endpoint_slice(
+    number: int, endpoints: Sequence[dict[str, object]]
+) -> dict[str, object]:
+    """Return the slice of `web-N`."""
     return {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
         "metadata": {
-            "namespace": "shop",
-            "name": f"web-{number}-x2f4b",
+            "namespace": NAMESPACE,
+            "name": slice_name(number),
             "labels": {"kubernetes.io/service-name": f"web-{number}"},
         },
         "addressType": "IPv4",
         "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],
-        "endpoints": [
-            {
-                "addresses": [f"10.{number // 256}.{number % 256}.{host + 1}"],
-                "conditions": {"ready": True, "serving": True, "terminating": False},
-                "nodeName": f"node-{host}",
-                "zone": f"zone-{host % 3}",
-                "targetRef": {
-                    "kind": "Pod",
-                    "namespace": "shop",
-                    "name": f"web-{number}-{host}",
-                },
-            }
-            for host in range(endpoints)
-        ],
+        "endpoints": endpoints,
+    }
+
+
+def endpoint(number: int, host: int) -> dict[str, object]:
+    """Return an endpoint of `web-N`, ready, in one of three zones."""
+    return {
+        "addresses": [f"10.{number // 256}.{number % 256}.{host + 1}"],
+        "conditions": {"ready": True, "serving": True, "terminating": False},
+        "nodeName": f"node-{host}",
+        "zone": f"zone-{host % 3}",
+        "targetRef": {
+            "kind": "Pod",
+            "namespace": NAMESPACE,
+            "name": f"web-{number}-{host}",
+        },
     }
 
 
 def _objects(first: int, last: int, endpoints: int) -> Iterator[dict[str, object]]:
     for number in range(first, last):
-        yield _service(number)
-        yield _endpoint_slice(number, endpoints)
+        yield service(number)
+        yield endpoint_slice(number, [endpoint(number, n) for n in range(endpoints)])
 
 
 def write_mesh(folder: Path, *, services: int, endpoints: int, suffix: str) -> None:

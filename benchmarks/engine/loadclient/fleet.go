@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -66,6 +67,16 @@ func (f *fleet) next(deadline <-chan time.Time) (ack, error) {
 		return ack{}, err
 	case <-deadline:
 		return ack{}, fmt.Errorf("not all have acknowledged in time: %s", f.state())
+	}
+}
+
+// followForever takes every acknowledgement; a stream that ends is the end of all.
+func (f *fleet) followForever() {
+	for {
+		if _, err := f.next(nil); err != nil {
+			fmt.Fprintln(os.Stderr, "loadclient:", err)
+			os.Exit(1)
+		}
 	}
 }
 

@@ -3,7 +3,8 @@
 // prints when all clients have acknowledged what, one JSON object a line.
 //
 // After each phase (all have started; the changes are over) it waits for a line on its
-// standard input, so that whoever runs it can look at the server in between.
+// standard input, so that whoever runs it can look at the server in between. A server
+// without a control is changed by others: the clients follow it until that line comes.
 package main
 
 import (
@@ -20,11 +21,12 @@ const firstStamp = 2 // resources that have never changed carry 1
 
 var (
 	server   = flag.String("server", "", "address of the xDS server")
-	orders   = flag.String("control", "", "address on which the server takes commands")
+	orders   = flag.String("control", "", "address on which the server takes commands, if it does")
 	streams  = flag.Int("streams", 1, "number of clients")
 	atOnce   = flag.Int("at-once", 1000, "number of clients that connect at the same time")
 	variant  = flag.String("variant", "delta", "delta or sotw")
 	kind     = flag.String("type", "cluster", "cluster (a wildcard) or assignment (names)")
+	name     = flag.String("name", "cluster-%05d", "what assignments are called, by number")
 	count    = flag.Int("resources", 1, "number of resources that each client will hold")
 	changes  = flag.Int("changes", 0, "number of changes, one after the other")
 	pause    = flag.Duration("pause", 100*time.Millisecond, "rest before each change")
@@ -41,15 +43,19 @@ func main() {
 }
 
 func run() error {
-	told, err := dial(*orders)
-	if err != nil {
-		return err
-	}
 	input := bufio.NewReader(os.Stdin)
 	since := time.Now()
 	all := openFleet(context.Background(), *streams, *atOnce, *server, wanted())
 	result, err := all.awaitStart(since, *count, *patience)
+	if *orders == "" {
+		go all.followForever()
+		return report(result, err, input)
+	}
 	if err := report(result, err, input); err != nil {
+		return err
+	}
+	told, err := dial(*orders)
+	if err != nil {
 		return err
 	}
 	switch {
@@ -68,7 +74,7 @@ func wanted() interest {
 	}
 	names := make([]string, *count)
 	for number := range names {
-		names[number] = fmt.Sprintf("cluster-%05d", number)
+		names[number] = fmt.Sprintf(*name, number)
 	}
 	return interest{isDelta: *variant == "delta", typeURL: assignmentType, names: names}
 }

@@ -52,6 +52,7 @@ format: setup
 lock:
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-strip-extras --no-annotate --custom-compile-command 'make lock' pyproject.toml -o requirements/runtime.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-strip-extras --no-annotate --custom-compile-command 'make lock' --extra dev pyproject.toml -o requirements/dev.txt
+	echo hatchling | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-strip-extras --no-annotate --custom-compile-command 'make lock' --constraints requirements/dev.txt - -o requirements/build.txt
 
 clean:
 	rm -rf $(VENV) typings .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

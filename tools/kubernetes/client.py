@@ -95,6 +95,16 @@ class Client:
             "PATCH", path, body=body, content_type=content_type, query=query
         )
 
+    async def apply(self, path: str, body: Json, *, dry_run: bool) -> list[str]:
+        """Apply *body* at *path*, its fields all known; return what is warned of."""
+        query = {"fieldManager": "tests", "fieldValidation": "Strict", "force": "true"}
+        if dry_run:
+            query["dryRun"] = "All"
+        answer = await self._send("PATCH", path, query, body, APPLY)
+        _accepted(answer, await answer.response.read())
+        response: aiohttp.ClientResponse = answer.response
+        return response.headers.getall("Warning", [])
+
     async def delete(self, path: str) -> None:
         """Delete what is at *path*."""
         await self.call("DELETE", path)

@@ -5,11 +5,14 @@ from typing import Final
 
 import msgspec
 import pytest
-import yaml
+import pytest_asyncio
+from kubernetes.aio.client.exceptions import ForbiddenException
 
+from tests.deploy.kustomization import CLUSTER_SCOPED, EXAMPLES, KUBERNETES, Json, build
 from tests.integration.kubernetes.namespace import Namespace
+from tests.integration.kubernetes.objects import pod
 from tests.integration.kubernetes.test_source import Mesh, create, following
-from tools.kubernetes.client import APPLY, Client, Json
+from tools.kubernetes.client import APPLY, Client
 from xds_server.sources.kubernetes import collections
 
 pytestmark = [
@@ -18,24 +21,10 @@ pytestmark = [
     pytest.mark.xdist_group("kubernetes"),
 ]
 
-FOLDER: Final = Path(__file__).parents[3] / "deploy" / "kubernetes"
-COLLECTIONS: Final = {
-    "Namespace": "/api/v1/namespaces",
-    "ServiceAccount": "/api/v1/namespaces/default/serviceaccounts",
-    "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles",
-    "RoleBinding": (
-        "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings"
-    ),
-    "ClusterRole": "/apis/rbac.authorization.k8s.io/v1/clusterroles",
-    "ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
-    "CustomResourceDefinition": (
-        "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-    ),
+RESTRICTED: Final = {
+    f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")
 }
-
-
-class Kustomization(msgspec.Struct):
-    resources: list[str]
+FOLDERS: Final = (KUBERNETES, EXAMPLES)
 
 
 class Rule(msgspec.Struct, rename="camel"):
@@ -44,45 +33,101 @@ class Rule(msgspec.Struct, rename="camel"):
     verbs: list[str]
 
 
-class ObjectMeta(msgspec.Struct):
-    name: str
-
-
 class Manifest(msgspec.Struct):
     kind: str
-    metadata: ObjectMeta
     rules: list[Rule] = []
 
 
-def documents() -> list[Json]:
-    """Return what the kustomization names, in its order."""
-    file = FOLDER / "kustomization.yaml"
-    names = msgspec.yaml.decode(file.read_bytes(), type=Kustomization).resources
-    return [
-        document
-        for name in names
-        for document in yaml.safe_load_all((FOLDER / name).read_text())
-    ]
+class Named(msgspec.Struct):
+    name: str
+
+
+class Identity(msgspec.Struct, rename="camel"):
+    api_version: str
+    kind: str
+    metadata: Named
+
+
+class WorkloadSpec(msgspec.Struct):
+    template: dict[str, object]
+
+
+class Workload(msgspec.Struct):
+    spec: WorkloadSpec
 
 
 def rules() -> list[Rule]:
     """Return what the server may do."""
-    manifests = [msgspec.convert(each, Manifest) for each in documents()]
+    manifests = [msgspec.convert(each, Manifest) for each in build(KUBERNETES)]
     return [rule for each in manifests for rule in each.rules]
 
 
-async def test_the_api_server_takes_every_manifest(client: Client) -> None:
-    """Dry, with all fields known; the account in a namespace that is there."""
-    query = {"dryRun": "All", "fieldManager": "tests", "fieldValidation": "Strict"}
-    for document in documents():
-        manifest = msgspec.convert(document, Manifest)
-        path = f"{COLLECTIONS[manifest.kind]}/{manifest.metadata.name}"
-        body = dict(document)
-        if "/namespaces/default/" in path:
-            body["metadata"] = {"name": manifest.metadata.name}
-        await client.patch(
-            path, body, content_type=APPLY, query={**query, "force": "true"}
+def path_in(namespace: Namespace, document: Json) -> str:
+    """Return where *document* would be, if its namespace were this one."""
+    named = msgspec.convert(document, Identity)
+    kind = named.kind.lower()
+    plural = f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"
+    path = namespace.path(plural, named.metadata.name, named.api_version)
+    is_ours = named.kind in CLUSTER_SCOPED
+    return path.replace(f"/namespaces/{namespace.name}", "") if is_ours else path
+
+
+def moved(document: Json, namespace: Namespace) -> Json:
+    """Return *document*, in a namespace that is there."""
+    if document["kind"] in CLUSTER_SCOPED:
+        return document
+    metadata = msgspec.convert(document["metadata"], dict[str, object])
+    return {**document, "metadata": {**metadata, "namespace": namespace.name}}
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def restricted(namespace: Namespace) -> Namespace:
+    """Return a namespace for restricted Pods alone; what would make others, warns."""
+    labels = {"metadata": {"labels": RESTRICTED}}
+    await namespace.client.patch(f"/api/v1/namespaces/{namespace.name}", labels)
+    return namespace
+
+
+@pytest.mark.usefixtures("policy_crd")
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
+async def test_the_api_server_takes_every_manifest(
+    restricted: Namespace, folder: Path
+) -> None:
+    """Dry, with all fields known, and without a word of warning."""
+    for document in build(folder):
+        warnings = await restricted.client.apply(
+            path_in(restricted, document), moved(document, restricted), dry_run=True
         )
+
+        assert warnings == [], document
+
+
+async def create_pod(namespace: Namespace, template: Json) -> None:
+    """Create a Pod of a Deployment's *template*, dry: it is admitted, or refused."""
+    metadata = {"name": "one", **msgspec.convert(template["metadata"], dict)}
+    await namespace.client.apply(
+        namespace.path("pods", "one"),
+        {**template, "apiVersion": "v1", "kind": "Pod", "metadata": metadata},
+        dry_run=True,
+    )
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
+async def test_pod_security_admits_all_pods(
+    restricted: Namespace, folder: Path
+) -> None:
+    """What makes Pods is only warned of; the Pods themselves would be refused."""
+    await restricted.create_account("xds-server")
+    for document in build(folder):
+        if document["kind"] == "Deployment":
+            template = msgspec.convert(document, Workload).spec.template
+            await create_pod(restricted, template)
+
+
+async def test_pod_security_looks(restricted: Namespace) -> None:
+    """So that the test before this one can fail."""
+    with pytest.raises(ForbiddenException, match="violates PodSecurity"):
+        await create_pod(restricted, pod("one", labels={}))
 
 
 @pytest.mark.usefixtures("policy_crd")

@@ -47,6 +47,11 @@ COMPONENTS = (
         is_here=lambda: KUBECONFIG in os.environ or find_programs() is not None,
         remedy=f"make kubernetes (needs Go 1.26), or {KUBECONFIG}=FILE of a cluster",
     ),
+    Component(
+        marker="kubectl",
+        is_here=lambda: shutil.which("kubectl") is not None,
+        remedy="https://kubernetes.io/docs/tasks/tools, of 1.31 or newer",
+    ),
 )
 
 

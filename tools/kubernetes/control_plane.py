@@ -30,9 +30,11 @@ from xds_server.lab.scenario import free_port
 
 START_TIMEOUT: Final = timedelta(seconds=60)
 CONTROLLERS: Final = (
+    "deployment-controller",  # Deployments to ReplicaSets
     "endpointslice-controller",  # Services and Pods to EndpointSlices
     "garbage-collector-controller",  # a Service's slices go with it
     "namespace-controller",  # what is in a namespace goes with it
+    "replicaset-controller",  # ReplicaSets to Pods
     "serviceaccount-controller",  # a Pod needs its namespace's account
 )
 _HOST: Final = "127.0.0.1"

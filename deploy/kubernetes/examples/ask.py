@@ -12,10 +12,8 @@ from http import HTTPStatus
 from http.client import HTTPConnection
 
 
-def main(
-    service: str, requests: str = "100", user: str = "", port: str = "15001"
-) -> None:
-    sidecar = HTTPConnection("127.0.0.1", int(port), timeout=5)
+def main(service: str, requests: str = "100", user: str = "") -> None:
+    sidecar = HTTPConnection("127.0.0.1", 15001, timeout=5)
     answers: Counter[str] = Counter()
     for number in range(int(requests)):
         who = user or f"user-{number}"
@@ -23,9 +21,8 @@ def main(
         sidecar.request("GET", f"/?id={who}", headers=headers)
         answer = sidecar.getresponse()
         body = answer.read().decode()
-        answers[
-            body if answer.status == HTTPStatus.OK else f"{answer.status} {body}"
-        ] += 1
+        is_fine = answer.status == HTTPStatus.OK
+        answers[body if is_fine else f"{answer.status} {body}"] += 1
     for name, times in answers.most_common():
         print(f"{times:5} {name}")
 

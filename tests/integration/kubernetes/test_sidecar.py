@@ -1,11 +1,5 @@
-"""A real Envoy follows what is in a real cluster: Pods, Services and policies.
+"""A real Envoy follows what is in a real cluster: Pods, Services and policies."""
 
-Backends listen on addresses of their own on the loopback interface: an API server takes
-no 127.0.0.0/8 for a Pod's.
-"""
-
-import shutil
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,6 +15,7 @@ from tests.integration.envoy.world import (
     run_server,
     until,
 )
+from tests.integration.kubernetes.loopback import pod_addresses
 from tests.integration.kubernetes.namespace import FOLLOWING, Namespace
 from tests.integration.kubernetes.objects import node, pod, service
 from xds_server.lab.backend import Address, Backend, serve_backends
@@ -35,32 +30,14 @@ pytestmark = [
 ]
 
 POLICIES: Final = "traffic.xds-server.dev/v1alpha1"
-ADDRESSES: Final = tuple(f"198.18.7.{number}" for number in range(1, 4))
-"""Of the network for measurements between devices (RFC 2544): nobody's on the way."""
+BACKENDS: Final = 3
 
 
 @pytest.fixture
 def addresses() -> Iterator[tuple[str, ...]]:
     """Return addresses of this machine that a Pod may have."""
-    if shutil.which("ip") is None:
-        pytest.skip("no ip program: install iproute2")
-    added: list[str] = []
-    try:
-        for each in ADDRESSES:
-            command = ["ip", "address", "replace", f"{each}/32", "dev", "lo"]
-            done = subprocess.run(  # noqa: S603 - of our own
-                command, capture_output=True, text=True, check=False
-            )
-            if done.returncode:
-                pytest.skip(f"no right to {' '.join(command)}: {done.stderr.strip()}")
-            added.append(each)
-        yield ADDRESSES
-    finally:
-        for each in added:
-            subprocess.run(  # noqa: S603 - of our own
-                ["ip", "address", "delete", f"{each}/32", "dev", "lo"],  # noqa: S607
-                check=True,
-            )
+    with pod_addresses(BACKENDS) as addresses:
+        yield addresses
 
 
 def policy(load_balancer: Json) -> Json:
@@ -108,7 +85,7 @@ async def until_served_by(client: Client, *addresses: str) -> None:
     """Return when requests are served by *addresses* and no others."""
 
     async def holds() -> bool:
-        shares = await client.shares(3 * len(ADDRESSES))
+        shares = await client.shares(3 * BACKENDS)
         return {each.rpartition(":")[0] for each in shares} == set(addresses)
 
     await until(holds, FOLLOWING)

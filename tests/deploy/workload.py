@@ -1,7 +1,7 @@
-"""The Deployments among some objects, for what a test asks of them.
+"""Deployments, and what their Pods run.
 
-Objects in; Deployments with their containers out. What an API server checks anyway is
-left out.
+Objects in; their containers out: commands, variables, files and probes, no more of each
+than deploy/kubernetes uses.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,6 +17,46 @@ class Named(msgspec.Struct, frozen=True):
     name: str
 
 
+class FieldRef(msgspec.Struct, frozen=True, rename="camel"):
+    """A field of the Pod itself."""
+
+    field_path: str
+
+
+class ValueFrom(msgspec.Struct, frozen=True, rename="camel"):
+    """Where a variable's value is from."""
+
+    field_ref: FieldRef
+
+
+class Variable(msgspec.Struct, frozen=True, rename="camel"):
+    """A variable of a container."""
+
+    name: str
+    value: str = ""
+    value_from: ValueFrom | None = None
+
+
+class Mount(msgspec.Struct, frozen=True, rename="camel"):
+    """Where a container has a volume."""
+
+    name: str
+    mount_path: str
+
+
+class Volume(msgspec.Struct, frozen=True, rename="camel"):
+    """Files of a ConfigMap; None where they are of something else."""
+
+    name: str
+    config_map: Named | None = None
+
+
+class Exec(msgspec.Struct, frozen=True):
+    """A command in a container."""
+
+    command: tuple[str, ...]
+
+
 class HttpGet(msgspec.Struct, frozen=True):
     """A request of the kubelet."""
 
@@ -28,6 +68,7 @@ class Probe(msgspec.Struct, frozen=True, rename="camel"):
     """What a kubelet asks a container."""
 
     http_get: HttpGet | None = None
+    exec: Exec | None = None
 
 
 class Port(msgspec.Struct, frozen=True, rename="camel"):
@@ -56,7 +97,9 @@ class Container(msgspec.Struct, frozen=True, rename="camel"):
     image: str
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
+    env: tuple[Variable, ...] = ()
     env_from: tuple[EnvFrom, ...] = ()
+    volume_mounts: tuple[Mount, ...] = ()
     ports: tuple[Port, ...] = ()
     startup_probe: Probe | None = None
     liveness_probe: Probe | None = None
@@ -69,6 +112,9 @@ class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
 
     containers: tuple[Container, ...]
     init_containers: tuple[Container, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    service_account_name: str = "default"
+    automount_service_account_token: bool = True
     enable_service_links: bool = True
     termination_grace_period_seconds: int = 30
 

@@ -115,11 +115,14 @@ class Namespace:
         await self.client.create(accounts, {"metadata": {"name": name}})
         if rules:
             await self._grant(f"{self.name}-{name}", subject, rules)
-        answer = await self.client.create(
-            f"{accounts}/{name}/token", {"spec": {"expirationSeconds": 3600}}
-        )
+        return await self.kubeconfig_of(name)
+
+    async def kubeconfig_of(self, account: str) -> Path:
+        """Return a kubeconfig with a token of a service account, good for an hour."""
+        path = self.path("serviceaccounts", f"{account}/token")
+        answer = await self.client.create(path, {"spec": {"expirationSeconds": 3600}})
         token = msgspec.json.decode(answer, type=_TokenRequest).status.token
-        return self.kubeconfig_with(token, name)
+        return self.kubeconfig_with(token, account)
 
     async def set_rules(self, account: str, rules: Sequence[Json]) -> None:
         """Let an account that has rules have others."""

@@ -14,6 +14,8 @@ import yaml
 Json = Mapping[str, object]
 KUBERNETES: Final = Path(__file__).parents[2] / "deploy" / "kubernetes"
 EXAMPLES: Final = KUBERNETES / "examples"
+SIDECAR: Final = KUBERNETES / "sidecar" / "envoy.yaml"
+"""The bootstrap of the Envoys beside applications."""
 CLUSTER_SCOPED: Final = frozenset(
     {"Namespace", "ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"}
 )

@@ -12,7 +12,14 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from tests.deploy.kustomization import EXAMPLES, KUBERNETES, Json, build, variables
+from tests.deploy.kustomization import (
+    EXAMPLES,
+    KUBERNETES,
+    SIDECAR,
+    Json,
+    build,
+    variables,
+)
 from tests.deploy.workload import Deployment, Named, deployments
 from xds_server import app
 from xds_server.api.algorithm import LoadBalancerType
@@ -20,7 +27,6 @@ from xds_server.cli import cli
 from xds_server.settings import ServeSettings
 
 REPOSITORY: Final = KUBERNETES.parents[1]
-SIDECAR: Final = KUBERNETES / "sidecar" / "envoy.yaml"
 SETTINGS: Final = variables(KUBERNETES / "settings.env")
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.deploy.kustomization import SIDECAR
 from tests.translate.bootstrap_input import READY, Arguments, make_bootstrap
 from tests.translate.static_bootstrap import refusal_of_file
 from xds_server.translate.render import bootstrap_as_mapping, to_json, to_yaml
@@ -12,7 +13,7 @@ pytestmark = pytest.mark.envoy
 
 
 @pytest.mark.parametrize(
-    "path", sorted(READY.glob("*.yaml")), ids=lambda path: path.stem
+    "path", [*sorted(READY.glob("*.yaml")), SIDECAR], ids=lambda path: path.stem
 )
 def test_the_ready_files(path: Path) -> None:
     assert refusal_of_file(path) is None

@@ -17,7 +17,14 @@ EXAMPLES: Final = KUBERNETES / "examples"
 SIDECAR: Final = KUBERNETES / "sidecar" / "envoy.yaml"
 """The bootstrap of the Envoys beside applications."""
 CLUSTER_SCOPED: Final = frozenset(
-    {"Namespace", "ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"}
+    {
+        "Namespace",
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "CustomResourceDefinition",
+        "ValidatingAdmissionPolicy",
+        "ValidatingAdmissionPolicyBinding",
+    }
 )
 
 

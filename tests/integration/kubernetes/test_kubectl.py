@@ -22,7 +22,9 @@ pytestmark = [
     pytest.mark.xdist_group("kubernetes"),
 ]
 
-HASH: Final = re.compile(r"\b(xds-server|xds-sidecar|programs)-[a-z0-9]{10}\b")
+HASH: Final = re.compile(
+    r"\b(xds-server|xds-sidecar|programs)-[2456789bcdfghkmt]{10}\b"
+)
 FOLDERS: Final = (KUBERNETES, EXAMPLES)
 
 

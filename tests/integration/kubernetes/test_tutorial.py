@@ -42,10 +42,13 @@ BLOCKS: Final = re.findall(
 SCRIPT: Final = "".join(block for block in BLOCKS if not block.startswith("NAME "))
 PODS: Final = 6
 NAMESPACES: Final = ("xds-system", "xds-example")
+ADMISSION: Final = "/apis/admissionregistration.k8s.io/v1/validatingadmission"
 LEFT: Final = (
     *(f"/api/v1/namespaces/{name}" for name in NAMESPACES),
     "/apis/rbac.authorization.k8s.io/v1/clusterroles/xds-server",
     "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/xds-server",
+    f"{ADMISSION}policies/xds-server-annotation",
+    f"{ADMISSION}policybindings/xds-server-annotation",
 )
 """What the tutorial leaves in a cluster, but for the resource TrafficPolicy."""
 ROW: Final = r"^([\w-]+) +\1 +\w+ +True +"

@@ -96,6 +96,7 @@ class Sandbox:
             account = self.pod.spec.service_account_name
             kubeconfig = await self.namespace.kubeconfig_of(account)
             found["XDS_SERVER_KUBECONFIG"] = str(kubeconfig)
+            found["XDS_SERVER_REPLICA"] = self.pod.metadata.name  # a Pod's host name
         found |= {each.name: self._value(each) for each in container.env}
         return {name: self.local(value) for name, value in found.items()}
 

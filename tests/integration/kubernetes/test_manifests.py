@@ -12,7 +12,6 @@ from tests.deploy.kustomization import CLUSTER_SCOPED, EXAMPLES, KUBERNETES, Jso
 from tests.integration.kubernetes.namespace import Namespace
 from tests.integration.kubernetes.objects import pod
 from tests.integration.kubernetes.test_source import Mesh, create, following
-from tools.kubernetes.client import APPLY, Client
 from xds_server.sources.kubernetes import collections
 
 pytestmark = [

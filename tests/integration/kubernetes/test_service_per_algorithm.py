@@ -22,10 +22,10 @@ from envoy.service.discovery.v3.discovery_pb2 import (
 
 from examples.service_per_algorithm import ALGORITHMS
 from tests.integration.envoy.world import LOOPBACK, run_server
-from tests.integration.kubernetes.client import Stamp
 from tests.integration.kubernetes.namespace import Namespace
 from tests.integration.kubernetes.objects import node, pod, service
 from tests.serve.wire import Wire, channel_to, open_delta
+from tools.kubernetes.client import Stamp
 from xds_server.api.algorithm import LoadBalancerType
 from xds_server.lab.backend import Address
 from xds_server.lab.scenario import free_port

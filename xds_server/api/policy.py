@@ -209,7 +209,8 @@ class PolicyMetadata(Model):
     namespace: DnsLabel = "default"
     """Where the Services are that it targets."""
     name: DnsName
-    """Of two policies of a level, the first by `namespace/name` wins."""
+    """Tells policies apart; of two that are as old, the first by `namespace/name`
+    wins."""
 
 
 class TrafficPolicy(Model):

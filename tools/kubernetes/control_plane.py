@@ -9,6 +9,7 @@ uses it says by the status subresource what became of it.
 import asyncio
 import base64
 import json
+import os
 import secrets
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
@@ -103,6 +104,9 @@ class Program:
     def pause(self) -> None:
         """Let the program answer nothing, its connections open, until `resume`."""
         self._signal(signal.SIGSTOP)
+        if self.child is not None and self.is_running:
+            # The signal is on its way: its threads may still answer.
+            os.waitid(os.P_PID, self.child.process.pid, os.WSTOPPED | os.WNOWAIT)
 
     def resume(self) -> None:
         """Let a paused program go on; one that runs is left as it is."""

@@ -234,7 +234,7 @@ def _in_cluster(
     mirrored = tuple(collections(settings.namespace, settings.selector))
     place = None
     if settings.lease is not None:
-        place = Place(lease=LeaseName(*settings.lease), own=settings.replica)
+        place = Place(lease=LeaseName(*settings.lease), own=settings.replica_name)
     return (
         KubernetesSource(KubeApi(settings.kubeconfig_path), mirrored, documents),
         PolicyStatuses(KubeApi(settings.kubeconfig_path), mirrored, survey, place),

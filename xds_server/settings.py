@@ -175,10 +175,10 @@ class ServeSettings(BaseSettings):
             "one that writes statuses; without it this one does.",
         )
     )
-    replica: Annotated[str, AfterValidator(_dns_name)] = Field(
-        default_factory=lambda: socket.gethostname().lower(),
-        description="The name of this replica among them; unless given, the host's, "
-        "which is the Pod's.",
+    replica: Annotated[str, AfterValidator(_dns_name)] | None = Field(
+        None,
+        description="The name of this replica among them, which no other has; unless "
+        "given, the host's, which is the Pod's.",
     )
 
     @property
@@ -187,6 +187,21 @@ class ServeSettings(BaseSettings):
         if self.kubeconfig is not None or "KUBERNETES_SERVICE_HOST" in os.environ:
             return self.kubeconfig
         return Path(os.environ.get("KUBECONFIG") or "~/.kube/config").expanduser()
+
+    @property
+    def replica_name(self) -> str:
+        """The name of this replica among others.
+
+        Raises:
+            ValueError: the host's is none that a Lease may have.
+        """
+        if self.replica is not None:
+            return self.replica
+        try:
+            return _dns_name(socket.gethostname().lower())
+        except ValueError as error:
+            message = f"--replica: required with --lease, since the host's name {error}"
+            raise ValueError(message) from None
 
     def require_use(self, paths: Collection[Path]) -> None:
         """Do nothing if there is something to serve, and every setting has a use.
@@ -201,6 +216,11 @@ class ServeSettings(BaseSettings):
             flags = ", ".join(f"--{each}" for each in useless)
             message = f"{flags}: only with --kubernetes"
             raise ValueError(message)
+        if self.lease is None and self.replica is not None:
+            message = "--replica: only with --lease"
+            raise ValueError(message)
+        if self.lease is not None:
+            _ = self.replica_name
         if not self.kubernetes and not paths:
             message = "nothing to serve: name files or directories, or --kubernetes"
             raise ValueError(message)

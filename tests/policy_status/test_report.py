@@ -28,7 +28,7 @@ REACHES = st.builds(
         max_size=2,
     ).map(tuple),
 )
-UNKNOWN = Reach(uncounted=("b",))
+UNKNOWN = Reach(uncounted=("replica b",))
 ONE = Revision(uid="1" * 32, generation=1)
 
 

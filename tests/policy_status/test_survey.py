@@ -232,7 +232,9 @@ def test_what_other_replicas_have_counted_is_added(mesh: Mesh) -> None:
 def test_nothing_is_everywhere_before_all_replicas_have_counted(
     mesh: Mesh, clients: Sequence[ClientStatus]
 ) -> None:
-    described = mesh.describe(*clients, peers=[Elsewhere(Reach(uncounted=("b",)))])
+    described = mesh.describe(
+        *clients, peers=[Elsewhere(Reach(uncounted=("replica b",)))]
+    )
     count = f"acknowledged {len(clients)} of {len(clients)} sidecars"
 
     assert condition(described, "Distributed") == (

@@ -225,7 +225,7 @@ def act(world: World, candidate: Candidate, what: Act) -> None:
 
 
 @pytest.mark.thorough
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(steps=STEPS)
 def test_never_two_lead_whatever_happens_and_one_does_in_the_end(
     steps: list[tuple[float, int, Act]],

@@ -64,7 +64,7 @@ class Refusal:
 class Reach:
     """How far some resources have come among the sidecars that want them.
 
-    `uncounted` names replicas of the server whose sidecars are not in it.
+    `uncounted` says which replicas have sidecars that are not in it.
     """
 
     interested: int = 0

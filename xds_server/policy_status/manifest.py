@@ -18,6 +18,8 @@ from xds_server.sources.kube_api import Json
 
 _EVENTS: Final = "events.k8s.io/v1"
 _LONGEST_NOTE: Final = 1024  # bytes
+_LONGEST: Final = 236
+"""So many characters of a policy's name leave room for what tells its Events apart."""
 
 
 def status_path(described: Description) -> str:
@@ -60,7 +62,10 @@ def rejection_event(described: Description, refusal: Refusal, now: datetime) -> 
     return {
         "apiVersion": _EVENTS,
         "kind": "Event",
-        "metadata": {"namespace": key.namespace, "name": f"{key.name}.{digest[:16]}"},
+        "metadata": {
+            "namespace": key.namespace,
+            "name": f"{key.name[:_LONGEST]}.{digest[:16]}",
+        },
         "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         "reportingController": CONTROLLER,
         "reportingInstance": socket.gethostname(),

@@ -1,7 +1,7 @@
 """What each replica tells the others: how far every policy has come at its sidecars.
 
 In: what is counted here. Out: a text for the roll of replicas, and what the text of
-another replica says. It is JSON, deflated, in base64: 10,000 policies take 100 kB.
+another replica says. It is JSON, deflated, in base64: 10,000 policies take 125 kB.
 """
 
 import asyncio
@@ -64,12 +64,21 @@ class Replica:
     """Another replica, as a `Peer` of a survey: what *text* says, if it can be read."""
 
     def __init__(self, name: str, text: str) -> None:
-        self._uncounted = Reach(uncounted=(name,))
+        self._uncounted = Reach(uncounted=(f"replica {name}",))
         self._report = _decode(text)
 
     def reach(self, revision: Revision, target: int) -> Reach:
         """Return how far a policy has come there."""
         return self._report.reach(revision, target) or self._uncounted
+
+
+class Unheard:
+    """All other replicas, while they cannot be heard."""
+
+    def reach(self, revision: Revision, target: int) -> Reach:
+        """Return that nothing is known of them."""
+        del revision, target
+        return Reach(uncounted=("other replicas",))
 
 
 class Reporter:

@@ -216,7 +216,7 @@ def _reached(reach: Reach) -> Iterator[Condition]:
     count = f"acknowledged {reach.acknowledged} of {reach.interested} sidecars"
     waiting = f"waiting for {reach.waiting}" if reach.waiting.count else ""
     uncounted = ", ".join(reach.uncounted)
-    absent = f"without those of replica {uncounted}" if uncounted else ""
+    absent = f"without those of {uncounted}" if uncounted else ""
     pending = refused if refusals else "Pending"
     yield Condition(
         type=DISTRIBUTED,

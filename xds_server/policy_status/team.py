@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from uuid import uuid4
 
-from xds_server.policy_status.report import Counts, Replica, Reporter
+from xds_server.policy_status.report import Counts, Replica, Reporter, Unheard
+from xds_server.policy_status.survey import Peer
 from xds_server.policy_status.trouble import Topic, Troubles
 from xds_server.replicas.election import Election
 from xds_server.replicas.lease import LeaseName
@@ -69,9 +70,11 @@ class Team:
         return self._election.leader
 
     @property
-    def peers(self) -> Sequence[Replica]:
-        """What the other replicas have counted; nothing unless this one leads."""
-        reports = self._roll.reports if self._roll else {}
+    def peers(self) -> Sequence[Peer]:
+        """What the other replicas have counted."""
+        if self._roll is None or not self._roll.is_heard:
+            return [Unheard()]
+        reports = self._roll.reports
         return [self._replica(name, text) for name, text in reports.items()]
 
     def recount(self) -> None:
@@ -102,6 +105,8 @@ class Team:
                     tasks.create_task(lead(), name="leader")
             finally:
                 self._roll = None
+                for topic in (Topic.ROLL, Topic.STATUSES, Topic.EVENTS):
+                    self._troubles.solve(topic)  # another's, from now on
 
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._member.run(), name="own Lease")

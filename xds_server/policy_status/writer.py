@@ -10,6 +10,7 @@ it wrote.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -36,13 +37,14 @@ from xds_server.policy_status.manifest import (
 )
 from xds_server.policy_status.survey import Description
 from xds_server.policy_status.trouble import Topic, Troubles
+from xds_server.replicas.lease import FIELD_MANAGER
 from xds_server.sources.kube_api import KubeApi, KubeConfigError, KubeError
 from xds_server.sources.reflector import Collection, pages
 
-FIELD_MANAGER: Final = "xds-server"
-
 _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 15.0
+_REMEMBERED: Final = 32
+"""So many of the last rejections of a policy are known to have been told."""
 _CHUNK: Final = 100
 """So many policies are compared before others may run."""
 _FORBIDDEN, _NOT_FOUND, _CONFLICT = 403, 404, 409
@@ -106,10 +108,14 @@ class _Record:
     written_at: float = float("-inf")
     tried_at: float = float("-inf")
     not_before: float = float("-inf")
-    told: set[str] = field(default_factory=set)
+    tell_not_before: float = float("-inf")
+    is_refused: bool = False
+    told: deque[str] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
 
     def news(self, described: Description) -> tuple[Refusal, ...]:
-        """Return the rejections that no Event has told of."""
+        """Return the rejections that no Event has told of, and that may be told now."""
+        if asyncio.get_running_loop().time() < self.tell_not_before:
+            return ()
         refusals = (each for each in described.refusals if each.is_answered)
         return tuple(each for each in refusals if each.text not in self.told)
 
@@ -199,6 +205,8 @@ class StatusWriter:
             record.tried_at = loop.time()
             await self._write(record, described)
             await self._tell(record, described)
+        if not any(each.is_refused for each in self._records.values()):
+            self._troubles.solve(Topic.STATUSES)
 
     async def _due(self) -> AsyncIterator[tuple[_Record, Description]]:
         """Yield the policies to write now, and see to it that others are not missed."""
@@ -255,10 +263,11 @@ class StatusWriter:
             record.not_before = loop.time() + self._pace.refused.total_seconds()
             self._alarm.ring_in(self._pace.refused.total_seconds())
             if error.status not in (_NOT_FOUND, _CONFLICT):  # else the policy is gone
+                record.is_refused = True
                 self._troubles.note(Topic.STATUSES, error)
         else:
             record.ancestors, record.written_at = after, loop.time()
-            self._troubles.solve(Topic.STATUSES)
+            record.is_refused = False
         await asyncio.sleep(self._pace.interval.total_seconds())
 
     async def _tell(self, record: _Record, described: Description) -> None:
@@ -267,18 +276,21 @@ class StatusWriter:
         They are for whoever looks at the time: what is refused is not tried again.
         """
         for refusal in record.news(described):
-            record.told.add(refusal.text)
             event = rejection_event(described, refusal, self._clock())
             try:
                 await self._api.create(events_path(described), event)
             except KubeError as error:
                 if error.status not in _REFUSALS:
-                    record.told.discard(refusal.text)
                     raise
-                if error.status == _FORBIDDEN:
+                if error.status not in (_NOT_FOUND, _CONFLICT):  # else it is there
                     self._troubles.note(Topic.EVENTS, error)
+                    wait = self._pace.refused.total_seconds()
+                    record.tell_not_before = asyncio.get_running_loop().time() + wait
+                    self._alarm.ring_in(wait)
+                    return
             else:
                 self._troubles.solve(Topic.EVENTS)
+            record.told.append(refusal.text)
             await asyncio.sleep(self._pace.interval.total_seconds())
 
 

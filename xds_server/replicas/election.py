@@ -29,9 +29,7 @@ from xds_server.replicas.lease import (
 )
 from xds_server.sources.kube_api import Json, KubeApi, KubeConfigError, KubeError
 
-_NOT_FOUND: Final = 404
-_OUTDATED: Final = (_NOT_FOUND, 409)
-"""What an apply is told if the Lease is another than it was read."""
+_NOT_FOUND, _CONFLICT = 404, 409
 _JITTER: Final = 1.2
 _FAREWELL: Final = 2.0
 """So many seconds a leader that stops has to give its Lease up."""
@@ -119,13 +117,20 @@ class Election:
         try:
             is_held = await self._take()
         except (KubeError, KubeConfigError) as error:
-            if isinstance(error, KubeError) and error.status in _OUTDATED:
-                self._lease = None  # another was faster
+            if self._is_outdated(error):
+                self._lease = None
             else:
                 self._report(error)
             return False
         self._report(None)
         return is_held
+
+    def _is_outdated(self, error: KubeError | KubeConfigError) -> bool:
+        """Whether the Lease is another than it was read: somebody was faster."""
+        if not isinstance(error, KubeError):
+            return False
+        is_gone = error.status == _NOT_FOUND and self._lease is not None
+        return is_gone or error.status == _CONFLICT
 
     async def _take(self) -> bool:
         lease = self._lease

@@ -10,11 +10,13 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
+import msgspec
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from tenacity.wait import wait_exponential_jitter
 
 from xds_server.replicas.lease import (
     FIELD_MANAGER,
+    Lease,
     LeaseName,
     LeaseSpec,
     Term,
@@ -58,6 +60,7 @@ class Member:
         self._term = term
         self._clock = clock
         self._text = ""
+        self._version = ""
         self._is_new = asyncio.Event()
 
     def say(self, text: str) -> None:
@@ -106,9 +109,14 @@ class Member:
             labels={ROLL: self._name.name},
             annotations={REPORT: self._text},
         )
-        await self._api.apply(name.path, body, manager=FIELD_MANAGER)
+        answer = await self._api.apply(name.path, body, manager=FIELD_MANAGER)
+        lease = msgspec.json.decode(answer, type=Lease)
+        self._version = lease.metadata.resource_version
 
     async def _leave(self) -> None:
+        """Take the Lease away, unless another has it by now."""
         with suppress(KubeError, KubeConfigError, TimeoutError):
             async with asyncio.timeout(_FAREWELL):
-                await self._api.delete(self._name.of_replica(self._replica).path)
+                await self._api.delete(
+                    self._name.of_replica(self._replica).path, self._version
+                )

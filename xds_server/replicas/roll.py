@@ -1,7 +1,8 @@
 """The other replicas that live, and what each says.
 
-In: the Leases that replicas keep (`member`). Out: a text for each that has not run out.
-The Lease of one that has is deleted: it came to an end that nobody could tell of.
+In: the Leases that replicas keep (`member`). Out: a text for each that has not run out,
+as long as the roll can be heard. The Lease of one that has run out is deleted: it came
+to an end that nobody could tell of.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
 
 import msgspec
 
@@ -30,7 +32,11 @@ from xds_server.sources.reflector import (
     Replaced,
 )
 
-_LOOK = timedelta(seconds=2)
+_LOOK: Final = timedelta(seconds=2)
+_PATIENCE: Final = Patience(silence=timedelta(seconds=30))
+"""Our own Lease is among them: something is heard every 5 s."""
+_QUIET: Final = 12.0
+"""Nothing for so many seconds is a watch that hangs, before any Lease runs out."""
 
 
 @dataclass(slots=True)
@@ -62,12 +68,19 @@ class Roll:
         self._changed = changed
         self._report = report
         self._others: dict[str, _Other] = {}
+        self._heard_at = float("-inf")
+        self._is_heard = False
         self._leases = Collection(
             kind="Lease",
             api_version=API_VERSION,
             path=collection_path(name.namespace),
             query={"labelSelector": f"{ROLL}={name.name}"},
         )
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether this is known: all were listed, and what happens to them is heard."""
+        return self._is_heard
 
     @property
     def reports(self) -> Mapping[str, str]:
@@ -81,7 +94,7 @@ class Roll:
 
     async def run(self) -> None:
         """Call the roll for ever."""
-        reflector = Reflector(self._api, self._leases, self._hear, Patience())
+        reflector = Reflector(self._api, self._leases, self._hear, _PATIENCE)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(reflector.run(), name="mirror leases")
             while True:
@@ -89,7 +102,7 @@ class Roll:
                 await self._strike()
 
     def _hear(self, news: News) -> None:
-        before = self.reports
+        before = self._is_heard, self.reports
         if isinstance(news, Replaced):
             leases = [msgspec.json.decode(each, type=Lease) for each in news.objects]
             names = {each.metadata.name for each in leases}
@@ -97,15 +110,22 @@ class Roll:
                 del self._others[name]
             for each in leases:
                 self._see(each)
+            self._is_heard = True
         elif isinstance(news, Changed):
+            if not self._is_heard:  # what the others did meanwhile comes in a moment
+                self._renew_sights()
             lease = msgspec.json.decode(news.object, type=Lease)
             if news.is_deleted:
                 self._others.pop(lease.metadata.name, None)
             else:
                 self._see(lease)
+            self._is_heard = True
         else:
             self._report(news.error)
-        if self.reports != before:
+            self._is_heard = self._is_heard and news.error is None
+        if isinstance(news, Replaced | Changed):
+            self._heard_at = asyncio.get_running_loop().time()
+        if (self._is_heard, self.reports) != before:
             self._changed()
 
     def _see(self, lease: Lease) -> None:
@@ -118,9 +138,23 @@ class Roll:
         else:
             self._others[name] = _Other(lease, Sight(lease, now))
 
-    async def _strike(self) -> None:
-        """Take those off the roll whose Leases have run out."""
+    def _renew_sights(self) -> None:
+        """See all Leases as if they had just changed."""
         now = asyncio.get_running_loop().time()
+        for other in self._others.values():
+            other.sight = Sight(other.lease, now)
+
+    async def _strike(self) -> None:
+        """Take those off the roll whose Leases have run out.
+
+        Unless nothing at all was heard of late, which says more of the watch.
+        """
+        now = asyncio.get_running_loop().time()
+        if self._heard_at + _QUIET < now:
+            if self._is_heard:
+                self._is_heard = False
+                self._changed()
+            return
         for name, other in tuple(self._others.items()):
             if other.sight.expires_at() > now:
                 continue

@@ -40,6 +40,8 @@ class FakeApi(KubeApi):
         self.errors: list[KubeError | None] = []
         self.applied: list[tuple[float, str, Json]] = []
         self.created: list[Json] = []
+        self.read_errors: list[KubeError] = []
+        self.event_errors: list[KubeError] = []
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[None]:
@@ -48,6 +50,8 @@ class FakeApi(KubeApi):
 
     async def get(self, path: str, query: Query, *, accept: str = JSON) -> bytes:
         """Return the policies that there are."""
+        if self.read_errors:
+            raise self.read_errors.pop(0)
         del path, query, accept
         return msgspec.json.encode({"metadata": {}, "items": self.stored})
 
@@ -64,6 +68,8 @@ class FakeApi(KubeApi):
     async def create(self, path: str, body: Json) -> bytes:
         """Keep an Event."""
         assert path.endswith("/events")
+        if self.event_errors:
+            raise self.event_errors.pop(0)
         self.created.append(body)
         return b""
 
@@ -246,6 +252,62 @@ def test_a_missing_permission_is_a_problem_until_it_is_granted() -> None:
         'grant patch on trafficpolicies/status of apiGroup "traffic.xds-server.dev"'
     ]
     assert world.api.messages == ["1 of 1"]
+    assert world.troubles.problems == ()
+
+
+def test_a_read_that_failed_is_no_problem_once_it_went_well() -> None:
+    """Although there is nothing to write."""
+    world = World()
+    world.api.read_errors = [KubeError("connection refused")]
+
+    async def scene() -> None:
+        await asyncio.sleep(10)
+
+    run(world, scene)
+
+    assert world.troubles.problems == ()
+
+
+def test_a_refusal_stands_while_others_are_written_and_goes_with_its_policy() -> None:
+    world = World()
+    world.api.errors = [KubeError("too long", 422)]
+    told: list[int] = []
+
+    async def scene() -> None:
+        world.say("a", "1 of 1")
+        await asyncio.sleep(1)
+        world.say("b", "1 of 1")
+        await asyncio.sleep(1)
+        told.append(len(world.troubles.problems))
+        del world.policies["a"]
+        world.writer.hear()
+        await asyncio.sleep(1)
+
+    run(world, scene)
+
+    assert world.api.messages == ["1 of 1"]
+    assert told == [1]
+    assert world.troubles.problems == ()
+
+
+def test_an_event_that_is_refused_is_told_when_it_may_be() -> None:
+    """And the status does not wait for it."""
+    world = World()
+    world.api.event_errors = [KubeError("is forbidden", 403)]
+    refusal = Refusal(nodes=Nodes.of(("one",)), text="no ring", is_answered=True)
+    during: list[str | None] = []
+
+    async def scene() -> None:
+        world.say("p", "0 of 1", refusal)
+        await asyncio.sleep(1)
+        during.extend(each.hint for each in world.troubles.problems)
+        await asyncio.sleep(REFUSED + 1)
+
+    run(world, scene)
+
+    assert during == ['grant create on events of apiGroup "events.k8s.io"']
+    assert world.api.messages == ["0 of 1"]
+    assert [each["note"] for each in world.api.created] == ["one rejects no ring"]
     assert world.troubles.problems == ()
 
 

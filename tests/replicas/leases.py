@@ -54,6 +54,7 @@ class LeaseApi(KubeApi):
         super().__init__()
         self.leases = leases
         self.there = self.back = 0.01
+        self.has_namespace = True
         self.is_cut_off = False
 
     @asynccontextmanager
@@ -74,6 +75,8 @@ class LeaseApi(KubeApi):
         async with self._call():
             metadata = cast("Mapping[str, str]", body["metadata"])
             path = f"{path}/{metadata['name']}"
+            if not self.has_namespace:
+                raise KubeError(path, 404)
             if path in self.leases.stored:
                 raise KubeError(path, 409)
             return self.leases.put(path, body)

@@ -173,6 +173,23 @@ def test_a_renewal_counts_from_when_others_may_have_seen_it(attempt: int) -> Non
     play(scene)
 
 
+def test_a_namespace_that_is_not_there_is_told() -> None:
+    """Nothing can be created in it: that is another 404 than of a Lease."""
+    world = World()
+    (only,) = candidates(world, 1)
+    only.api.has_namespace = False
+
+    async def scene() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(only.run())
+            await asyncio.sleep(10)
+            running.cancel()
+
+    play(scene)
+    assert isinstance(only.troubles[-1], KubeError)
+    assert world.terms == []
+
+
 def test_work_that_fails_is_the_end_and_the_lease_is_free() -> None:
     world = World()
     (only,) = candidates(world, 1)

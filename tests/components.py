@@ -27,6 +27,13 @@ def envoy_binary() -> Path | None:
     return Path(found) if found else None
 
 
+def kubectl_binary() -> Path | None:
+    """Return the kubectl built with the API server, or the first on PATH."""
+    programs = find_programs()
+    found = programs / "kubectl" if programs else shutil.which("kubectl")
+    return Path(found) if found else None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Component:
     """One real thing: `marker` is the pytest marker of the tests that need it."""
@@ -49,8 +56,8 @@ COMPONENTS = (
     ),
     Component(
         marker="kubectl",
-        is_here=lambda: shutil.which("kubectl") is not None,
-        remedy="https://kubernetes.io/docs/tasks/tools, of 1.31 or newer",
+        is_here=lambda: kubectl_binary() is not None,
+        remedy="make kubernetes, or https://kubernetes.io/docs/tasks/tools, 1.31 or newer",
     ),
 )
 

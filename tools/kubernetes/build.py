@@ -1,8 +1,9 @@
 """Builds the control plane that the Kubernetes tests meet, from Kubernetes' own source.
 
 In: the Go module beside this file, whose `go.mod` and `go.sum` pin Kubernetes and etcd.
-Out: `kube-apiserver`, `kube-controller-manager` and `etcd` in the user's cache, in a
-folder whose name changes with the module; what is there already is not built again.
+Out: `kube-apiserver`, `kube-controller-manager`, `etcd` and `kubectl` in the user's
+cache, in a folder whose name changes with the module; what is there already is not
+built again.
 
     python -m tools.kubernetes.build
 """
@@ -17,7 +18,7 @@ from typing import Final
 
 from tools.go import GoError, build_packages, required_version
 
-PROGRAMS: Final = ("etcd", "kube-apiserver", "kube-controller-manager")
+PROGRAMS: Final = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
 _MODULE: Final = Path(__file__).parent
 _VERSION: Final = "k8s.io/component-base/version.gitVersion"
 

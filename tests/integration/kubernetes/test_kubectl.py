@@ -11,6 +11,7 @@ import msgspec
 import pytest
 import yaml
 
+from tests.components import kubectl_binary
 from tests.deploy.kustomization import EXAMPLES, KUBERNETES, Json, build
 from tests.integration.kubernetes.namespace import Namespace
 from tests.integration.kubernetes.test_manifests import Identity
@@ -30,8 +31,10 @@ FOLDERS: Final = (KUBERNETES, EXAMPLES)
 
 async def kubectl(namespace: Namespace, *arguments: str | Path) -> str:
     """Return what kubectl prints; whatever it complains of fails the test."""
+    binary = kubectl_binary()
+    assert binary is not None
     process = await asyncio.create_subprocess_exec(
-        *("kubectl", *map(str, arguments)),
+        *(binary, *map(str, arguments)),
         env={
             **os.environ,
             "KUBECONFIG": str(namespace.kubeconfig),

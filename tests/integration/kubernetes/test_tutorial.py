@@ -17,6 +17,7 @@ from typing import Final
 
 import pytest
 
+from tests.components import kubectl_binary
 from tests.integration.envoy.world import until
 from tests.integration.kubernetes.kubelet import Kubelet, run_kubelet
 from tests.integration.kubernetes.loopback import pod_addresses
@@ -102,11 +103,14 @@ async def cluster(namespace: Namespace, folder: Path) -> AsyncIterator[None]:
 
 async def paste(script: str, namespace: Namespace, pods: Path) -> str:
     """Return what a shell prints that *script* was pasted into."""
+    binary = kubectl_binary()
+    assert binary is not None
     process = await asyncio.create_subprocess_exec(
         *("bash", "-c", PRELUDE + script),
         cwd=REPOSITORY,
         env={
             **os.environ,
+            "PATH": f"{binary.parent}:{os.environ['PATH']}",
             "KUBECONFIG": str(namespace.kubeconfig),
             "KUBECACHEDIR": str(namespace.folder / "cache"),
             "PYTHON": sys.executable,

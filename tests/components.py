@@ -57,7 +57,7 @@ COMPONENTS = (
     Component(
         marker="kubectl",
         is_here=lambda: kubectl_binary() is not None,
-        remedy="make kubernetes, or https://kubernetes.io/docs/tasks/tools, 1.31 or newer",
+        remedy="make kubernetes (needs Go 1.26), or any of 1.31 or newer on PATH",
     ),
 )
 

@@ -96,8 +96,8 @@ class Sandbox:
             account = self.pod.spec.service_account_name
             kubeconfig = await self.namespace.kubeconfig_of(account)
             found["XDS_SERVER_KUBECONFIG"] = str(kubeconfig)
-            found["XDS_SERVER_REPLICA"] = self.pod.metadata.name  # a Pod's host name
-        found |= {each.name: self._value(each) for each in container.env}
+        for variable in container.env:
+            found[variable.name] = _expanded(self._value(variable), found)
         return {name: self.local(value) for name, value in found.items()}
 
     def _value(self, variable: Variable) -> str:
@@ -118,9 +118,7 @@ class Sandbox:
         words = [*(container.command or _ENTRYPOINTS[image]), *container.args]
         yield _program(words[0])
         for word in words[1:]:
-            expanded = word
-            for name, value in variables.items():
-                expanded = expanded.replace(f"$({name})", value)
+            expanded = _expanded(word, variables)
             for mount in container.volume_mounts:
                 inside = str(self.folder / mount.name)
                 expanded = expanded.replace(mount.mount_path, inside)
@@ -156,6 +154,13 @@ class Sandbox:
                 return answer.status == 200
         except aiohttp.ClientConnectionError:
             return False
+
+
+def _expanded(text: str, variables: Mapping[str, str]) -> str:
+    """Return *text* with the values of the variables that it names."""
+    for name, value in variables.items():
+        text = text.replace(f"$({name})", value)
+    return text
 
 
 def _program(name: str) -> str:

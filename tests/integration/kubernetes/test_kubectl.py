@@ -34,7 +34,7 @@ async def kubectl(namespace: Namespace, *arguments: str | Path) -> str:
     binary = kubectl_binary()
     assert binary is not None
     process = await asyncio.create_subprocess_exec(
-        *(binary, *map(str, arguments)),
+        *(str(binary), *map(str, arguments)),
         env={
             **os.environ,
             "KUBECONFIG": str(namespace.kubeconfig),

@@ -193,6 +193,10 @@ def test_nodes_are_of_no_namespace_and_read_for_their_labels_alone() -> None:
     }
 
 
+def test_a_namespace_that_is_named_twice_is_mirrored_once() -> None:
+    assert [*collections(["shop", "shop"])] == [*collections(["shop"])]
+
+
 def test_a_node_that_says_the_same_is_no_news() -> None:
     """It is told again whenever its status moves, which it does all the time."""
     documents = DocumentSet()

@@ -69,7 +69,7 @@ def collections(
         if kind == "Pod":
             query["fieldSelector"] = _LIVING
         root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
-        places = [f"namespaces/{each}/" for each in namespaces]
+        places = [f"namespaces/{each}/" for each in dict.fromkeys(namespaces)]
         for place in [""] if kind == "Node" else places or [""]:
             yield Collection(
                 kind=kind,

@@ -177,6 +177,44 @@ def test_a_list_that_breaks_off_begins_anew() -> None:
     assert "continue" not in script.queries[2]
 
 
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b"<html>Log in", "something else than JSON: '<html>Log in'"),
+        (b"", "something else than JSON: ''"),
+        (b"\xff", "something else than JSON: '\N{REPLACEMENT CHARACTER}'"),
+        (b'{"metadata":{"resourceVersion":"\xff"}}', "something else than JSON: "),
+        (b"{}", "something else than was asked for: Object missing required field"),
+    ],
+)
+def test_what_no_api_server_answers_is_trouble(body: bytes, told: str) -> None:
+    """Something between answers, such as the login page of a proxy."""
+    first, *rest = mirror(Script(body, page("1", "a"), []))
+
+    assert first.startswith(f"trouble: answered {told}")
+    assert rest == ["all: a", "heard"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"<html>Log in",
+        b'{"type": "SURPRISE", "object": {}}',
+        b'{"type": "ADDED", "object": 1}',
+        b'{"type": "ERROR", "object": "no"}',
+    ],
+)
+def test_a_line_that_no_api_server_says_is_trouble(line: bytes) -> None:
+    script = Script(page("1"), [event("ADDED", "a", "2"), line], [])
+
+    *before, trouble, after = mirror(script)
+
+    assert before == ["all: ", "heard", "now: a"]
+    assert trouble.startswith("trouble: ")
+    assert after == "heard"
+    assert script.queries[2]["resourceVersion"] == "2"
+
+
 def test_a_watch_that_breaks_goes_on_where_it_was() -> None:
     script = Script(page("1"), [event("ADDED", "a", "2"), REFUSED], [])
 

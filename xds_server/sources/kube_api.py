@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import aiohttp
 import msgspec
@@ -24,6 +24,7 @@ from xds_server.sources.source import SourceError
 
 Query = Mapping[str, str]
 Json = Mapping[str, object]
+T = TypeVar("T")
 
 JSON: Final = "application/json"
 _METADATA: Final = "application/json;as={};g=meta.k8s.io;v=v1"
@@ -236,10 +237,29 @@ class KubeApi:
             raise KubeConfigError(message) from error
 
 
-def refusal(body: bytes, status: int = 0) -> KubeError:
+def decode(body: bytes | msgspec.Raw, form: type[T]) -> T:
+    """Return what the server answered, which has this *form*.
+
+    Raises:
+        KubeError: it has not; a proxy answers with its login page, say.
+    """
+    try:
+        return msgspec.json.decode(body, type=form)
+    except msgspec.ValidationError as error:
+        message = f"answered something else than was asked for: {error}"
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        message = f"answered something else than JSON: {_beginning(body)!r}"
+    raise KubeError(message)
+
+
+def refusal(body: bytes | msgspec.Raw, status: int = 0) -> KubeError:
     """Return the error that *body*, a Status or anything else, tells of."""
     try:
-        told = msgspec.json.decode(body, type=_Status)
-    except msgspec.DecodeError:
-        return KubeError(body.decode(errors="replace")[:200], status)
+        told = decode(body, _Status)
+    except KubeError:
+        return KubeError(_beginning(body), status)
     return KubeError(told.message, status or told.code)
+
+
+def _beginning(body: bytes | msgspec.Raw) -> str:
+    return bytes(body)[:200].decode(errors="replace")

@@ -26,6 +26,7 @@ from xds_server.sources.kube_api import (
     KubeApi,
     KubeConfigError,
     KubeError,
+    decode,
     refusal,
 )
 
@@ -134,7 +135,7 @@ async def pages(api: KubeApi, collection: Collection) -> AsyncIterator[Page]:
     accept = METADATA_LIST if collection.is_metadata else JSON
     while True:
         body = await api.get(collection.path, query, accept=accept)
-        page = msgspec.json.decode(body, type=Page)
+        page = decode(body, Page)
         yield page
         if not page.metadata.next_page:
             return
@@ -235,14 +236,14 @@ class Reflector:
         async with aclosing(lines):
             async for line in lines:
                 if line:
-                    self._take(msgspec.json.decode(line, type=_Event))
+                    self._take(decode(line, _Event))
                 else:
                     self._tell(Troubled(None))
 
     def _take(self, event: _Event) -> None:
         if event.type is _EventType.ERROR:
             raise refusal(event.object)
-        meta = msgspec.json.decode(event.object, type=_Object).metadata
+        meta = decode(event.object, _Object).metadata
         self._version = meta.resource_version
         if event.type is not _EventType.BOOKMARK:
             is_deleted = event.type is _EventType.DELETED

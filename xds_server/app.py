@@ -236,8 +236,8 @@ def _in_cluster(
     if settings.lease is not None:
         place = Place(lease=LeaseName(*settings.lease), own=settings.replica_name)
     return (
-        KubernetesSource(KubeApi(settings.kubeconfig_path), mirrored, documents),
-        PolicyStatuses(KubeApi(settings.kubeconfig_path), mirrored, survey, place),
+        KubernetesSource(KubeApi(*settings.kubeconfigs), mirrored, documents),
+        PolicyStatuses(KubeApi(*settings.kubeconfigs), mirrored, survey, place),
     )
 
 

@@ -182,11 +182,15 @@ class ServeSettings(BaseSettings):
     )
 
     @property
-    def kubeconfig_path(self) -> Path | None:
-        """The kubeconfig to use; None for the account of the Pod we run in."""
-        if self.kubeconfig is not None or "KUBERNETES_SERVICE_HOST" in os.environ:
-            return self.kubeconfig
-        return Path(os.environ.get("KUBECONFIG") or "~/.kube/config").expanduser()
+    def kubeconfigs(self) -> tuple[Path, ...]:
+        """The kubeconfigs to merge; none for the account of the Pod we run in."""
+        if self.kubeconfig is not None:
+            return (self.kubeconfig,)
+        if "KUBERNETES_SERVICE_HOST" in os.environ:
+            return ()
+        listed = os.environ.get("KUBECONFIG", "").split(os.pathsep)
+        named = [each for each in listed if each] or ["~/.kube/config"]
+        return tuple(Path(each).expanduser() for each in named)
 
     @property
     def replica_name(self) -> str:

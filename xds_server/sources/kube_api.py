@@ -1,13 +1,13 @@
 """The calls to one Kubernetes API server: bytes by path, watches line by line, writes.
 
-In: a kubeconfig, or the account of the Pod we run in. Out: JSON as the server sent it,
+In: kubeconfigs, or the account of the Pod we run in. Out: JSON as the server sent it,
 or one error that says what happened. The `kubernetes` package carries the calls
 (addresses, TLS, tokens); its models are passed by, since they take ten times as long to
 read.
 """
 
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -73,10 +73,14 @@ class _Status(msgspec.Struct, frozen=True):
 
 
 class KubeApi:
-    """One API server, called as whoever *kubeconfig* says; a Pod's account without."""
+    """One API server, called as whoever *kubeconfigs* say; a Pod's account without.
 
-    def __init__(self, kubeconfig: Path | None = None) -> None:
-        self._kubeconfig = kubeconfig
+    Several are merged as kubectl does: what is said first counts, and those of several
+    that are not there say nothing.
+    """
+
+    def __init__(self, *kubeconfigs: Path) -> None:
+        self._kubeconfigs = kubeconfigs
         self._configuration = Configuration()
         self._client: ApiClient
 
@@ -88,7 +92,7 @@ class KubeApi:
     @property
     def account(self) -> str:
         """Where it stands who asks."""
-        return str(self._kubeconfig or "the in-cluster configuration")
+        return _list(self._kubeconfigs) or "the in-cluster configuration"
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[None]:
@@ -218,23 +222,39 @@ class KubeApi:
 
     async def _configure(self) -> None:
         """Read the configuration, with the newest token."""
-        if self._kubeconfig is not None and not self._kubeconfig.is_file():
+        there = [each for each in self._kubeconfigs if each.is_file()]
+        if self._kubeconfigs and not there:
             message = f"no kubeconfig at {self.account}"
             raise KubeConfigError(message)
         try:
-            if self._kubeconfig is None:
+            if not there:
                 config.load_incluster_config(  # type: ignore[no-untyped-call]  # has no types
                     client_configuration=self._configuration, try_refresh_token=False
                 )
             else:
                 await config.load_kube_config(  # type: ignore[no-untyped-call]  # has no types
-                    self.account,
+                    _list(there),
+                    context=_context(there),
                     client_configuration=self._configuration,
                     persist_config=False,
                 )
         except Exception as error:
             message = f"{self.account} is no usable kubeconfig: {error}"
             raise KubeConfigError(message) from error
+
+
+def _list(paths: Iterable[Path]) -> str:
+    return os.pathsep.join(map(str, paths))
+
+
+class _Kubeconfig(msgspec.Struct, rename="kebab"):
+    current_context: str | None = None
+
+
+def _context(paths: Iterable[Path]) -> str | None:
+    """Return the context that is named first; the library takes the last."""
+    found = (msgspec.yaml.decode(each.read_bytes(), type=_Kubeconfig) for each in paths)
+    return next((each.current_context for each in found if each.current_context), None)
 
 
 def decode(body: bytes | msgspec.Raw, form: type[T]) -> T:

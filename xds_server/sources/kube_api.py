@@ -191,6 +191,9 @@ class KubeApi:
                 if response.status not in _OK:
                     await self._refuse(response)
                 yield response
+        except config.ConfigException as error:  # of a token that is read anew
+            message = f"{self.account} is no usable kubeconfig: {error}"
+            raise KubeConfigError(message) from error
         except TimeoutError as error:
             message = "no answer in time"
             raise KubeError(message) from error
@@ -229,7 +232,7 @@ class KubeApi:
         try:
             if not there:
                 config.load_incluster_config(  # type: ignore[no-untyped-call]  # has no types
-                    client_configuration=self._configuration, try_refresh_token=False
+                    client_configuration=self._configuration
                 )
             else:
                 await config.load_kube_config(  # type: ignore[no-untyped-call]  # has no types

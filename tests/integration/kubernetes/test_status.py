@@ -344,6 +344,30 @@ async def test_its_permissions_are_all_that_it_needs_to_write(
         assert (await server.status()).problems == []
 
 
+async def test_statuses_are_written_without_the_permission_to_create_events(
+    namespace: Namespace, policies: Policies
+) -> None:
+    """That it is missing is named, once there is something to tell."""
+    granted = [
+        msgspec.to_builtins(rule) for rule in rules() if rule.resources != ["events"]
+    ]
+    account = await namespace.create_account("quiet", granted)
+    hint = 'grant create on events of apiGroup "events.k8s.io"'
+    async with serving(namespace, account) as server:
+        async with sidecar(server, "bad", refusal="no"):
+            await policies.create("web")
+            await policies.until("web", "Programmed", "False", "bad rejects")
+
+            async def is_told() -> bool:
+                problems = (await server.status()).problems
+                return [each.hint for each in problems] == [hint]
+
+            await until(is_told, FOLLOWING)
+        await policies.until("web", "Programmed", "True")
+
+    assert not await policies.notes()
+
+
 async def test_a_missing_permission_is_named_once(
     namespace: Namespace, policies: Policies
 ) -> None:

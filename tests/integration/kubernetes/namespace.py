@@ -105,8 +105,10 @@ class Namespace:
 
         await until(holds, FOLLOWING)
 
-    async def create_account(self, name: str, rules: Sequence[Json] = ()) -> Path:
-        """Create a service account with *rules* in the whole cluster.
+    async def create_account(
+        self, name: str, rules: Sequence[Json] = (), *, local: Sequence[Json] = ()
+    ) -> Path:
+        """Create a service account: *rules* in the whole cluster, *local* ones here.
 
         Returns the kubeconfig of a token of it, good for an hour.
         """
@@ -114,7 +116,11 @@ class Namespace:
         accounts = self.path("serviceaccounts")
         await self.client.create(accounts, {"metadata": {"name": name}})
         if rules:
-            await self._grant(f"{self.name}-{name}", subject, rules)
+            path = f"/apis/{RBAC}/v1/cluster"
+            await self._grant("ClusterRole", path, subject, rules)
+        if local:
+            path = self.path("", group_version=f"{RBAC}/v1")
+            await self._grant("Role", path, subject, local)
         return await self.kubeconfig_of(name)
 
     async def kubeconfig_of(self, account: str) -> Path:
@@ -138,19 +144,23 @@ class Namespace:
         file.write_text(yaml.safe_dump(document))
         return file
 
-    async def _grant(self, role: str, subject: Json, rules: Sequence[Json]) -> None:
+    async def _grant(
+        self, kind: str, root: str, subject: Json, rules: Sequence[Json]
+    ) -> None:
+        """Create a role and its binding, at paths that begin with *root*."""
+        role = f"{self.name}-{subject['name']}"
         metadata = {"name": role}
-        reference = {"apiGroup": RBAC, "kind": "ClusterRole", "name": role}
+        reference = {"apiGroup": RBAC, "kind": kind, "name": role}
         bodies: Mapping[str, Json] = {
-            "clusterroles": {"metadata": metadata, "rules": list(rules)},
-            "clusterrolebindings": {
+            "roles": {"metadata": metadata, "rules": list(rules)},
+            "rolebindings": {
                 "metadata": metadata,
                 "roleRef": reference,
                 "subjects": [subject],
             },
         }
         for plural, body in bodies.items():
-            path = f"/apis/{RBAC}/v1/{plural}"
+            path = f"{root}{plural}"
             await self.client.create(path, body)
             self._undo.push_async_callback(self.client.delete, f"{path}/{role}")
 

@@ -55,10 +55,15 @@ class Workload(msgspec.Struct):
     spec: WorkloadSpec
 
 
-def rules() -> list[Rule]:
-    """Return what the server may do."""
+def rules(*kinds: str) -> list[Rule]:
+    """Return what the server may do: by roles of some kinds, or by all."""
     manifests = [msgspec.convert(each, Manifest) for each in build(KUBERNETES)]
-    return [rule for each in manifests for rule in each.rules]
+    return [
+        rule
+        for each in manifests
+        if not kinds or each.kind in kinds
+        for rule in each.rules
+    ]
 
 
 def path_in(namespace: Namespace, document: Json) -> str:

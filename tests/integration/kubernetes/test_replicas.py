@@ -20,9 +20,18 @@ from tests.integration.kubernetes.test_status import (
     has_notes,
     sidecar,
 )
+from tools.kubernetes.control_plane import ControlPlane
 from xds_server.lab.backend import Address
 from xds_server.lab.scenario import free_port
-from xds_server.replicas.lease import Lease, collection_path
+from xds_server.replicas.lease import (
+    Lease,
+    LeaseName,
+    LeaseSpec,
+    collection_path,
+    lease_body,
+)
+from xds_server.replicas.member import ROLL as ROLL_LABEL
+from xds_server.status_table import Status
 
 pytestmark = [
     pytest.mark.kubernetes,
@@ -32,6 +41,19 @@ pytestmark = [
 ]
 
 ELECTED: Final = "xds-server"
+GROUP: Final = 'on leases of apiGroup "coordination.k8s.io"'
+ELECTION: Final = f"grant get, create and patch {GROUP}"
+REPORT: Final = f"grant create, patch and delete {GROUP}"
+ROLL: Final = f"grant list, watch and delete {GROUP}"
+HINTS: Final = {
+    "get": {ELECTION},
+    "list": {ROLL},
+    "watch": {ROLL},
+    "create": {ELECTION, REPORT},
+    "patch": {ELECTION, REPORT},
+    "delete": {ROLL},
+}
+"""What is said without one of the verbs on Leases."""
 
 
 class Leases(msgspec.Struct):
@@ -158,16 +180,11 @@ async def test_leases_that_must_not_be_touched_are_named(
 ) -> None:
     """Sidecars are served all the same; nobody writes without an election."""
     reader = await namespace.create_account("reader", [READING])
-    group = 'on leases of apiGroup "coordination.k8s.io"'
-    hints = {
-        f"grant get, create and patch {group}",
-        f"grant create, patch and delete {group}",
-    }
     async with replica(namespace, "a", reader) as a, sidecar(a, "one"):
         await policies.create("web")
 
         async def are_told() -> bool:
-            return hints <= {each.hint for each in (await a.status()).problems}
+            return {ELECTION, REPORT} <= await hints(a)
 
         await until(are_told, FOLLOWING)
         await until(lambda: has_a_node(a), FOLLOWING)
@@ -180,11 +197,32 @@ async def has_a_node(server: Server) -> bool:
     return bool((await server.status()).nodes)
 
 
+async def hints(server: Server) -> set[str | None]:
+    """Return what `/status` says to do."""
+    return {each.hint for each in (await server.status()).problems}
+
+
+async def until_hints(server: Server, expected: set[str]) -> None:
+    """Return when `/status` has problems with these hints, and no others."""
+
+    async def are_told() -> bool:
+        return await hints(server) == expected
+
+    try:
+        await until(are_told)
+    except TimeoutError:
+        pytest.fail(f"{await hints(server)} are the hints, and not {expected}")
+
+
 async def test_its_permissions_are_all_that_replicas_need(
     namespace: Namespace, policies: Policies
 ) -> None:
-    granted = [msgspec.to_builtins(rule) for rule in rules()]
-    account = await namespace.create_account("server", granted)
+    """Those of its Role in the namespace of the Lease alone."""
+    account = await namespace.create_account(
+        "server",
+        [msgspec.to_builtins(rule) for rule in rules("ClusterRole")],
+        local=[msgspec.to_builtins(rule) for rule in rules("Role")],
+    )
     async with (
         replica(namespace, "a", account) as a,
         replica(namespace, "b", account) as b,
@@ -195,3 +233,100 @@ async def test_its_permissions_are_all_that_replicas_need(
         await policies.until("web", "Distributed", "True", "2 of 2 sidecars")
 
         assert [(await each.status()).problems for each in (a, b)] == [[], []]
+
+
+@pytest.mark.parametrize("verb", [each for each in HINTS if each != "delete"])
+async def test_each_verb_on_leases_is_named_when_it_is_missing(
+    namespace: Namespace, policies: Policies, verb: str
+) -> None:
+    """Sidecars are served all the same."""
+    (leases_rule,) = rules("Role")
+    verbs = [each for each in leases_rule.verbs if each != verb]
+    account = await namespace.create_account(
+        "server",
+        [msgspec.to_builtins(rule) for rule in rules("ClusterRole")],
+        local=[{**msgspec.to_builtins(leases_rule), "verbs": verbs}],
+    )
+    gone = LeaseName(namespace.name, ELECTED).of_replica("gone")
+    spec = LeaseSpec(holder_identity="gone", lease_duration_seconds=1)
+    left = lease_body(gone, spec, labels={ROLL_LABEL: ELECTED})
+    await namespace.client.create(collection_path(namespace.name), left)
+    async with replica(namespace, "a", account) as a, sidecar(a, "one"):
+        await policies.create("web")
+        await until_hints(a, HINTS[verb])
+
+        assert await has_a_node(a)
+
+
+async def test_no_verb_on_leases_is_idle() -> None:
+    """So that the test before this one leaves none out."""
+    (leases_rule,) = rules("Role")
+
+    assert leases_rule.resources == ["leases"]
+    assert set(leases_rule.verbs) == HINTS.keys()
+
+
+def held_by(status: Status) -> dict[str, dict[str, str | None]]:
+    """Return what each sidecar has acknowledged: a version of each type."""
+    return {
+        node.id: {name: each.acknowledged_version for name, each in node.types.items()}
+        for node in status.nodes
+    }
+
+
+async def until_leaders(number: int, *servers: Server) -> None:
+    """Return when so many of *servers* lead."""
+
+    async def lead() -> bool:
+        said = [await metrics(each) for each in servers]
+        return sum("xds_server_leader 1.0" in each for each in said) == number
+
+    await until(lead, FOLLOWING)
+
+
+async def are_fine(*servers: Server) -> bool:
+    """Whether no server has problems."""
+    return not any([(await each.status()).problems for each in servers])
+
+
+@pytest.mark.timeout(180)
+async def test_sidecars_and_statuses_outlive_an_outage_of_the_api_server(
+    namespace: Namespace, policies: Policies, control_plane: ControlPlane
+) -> None:
+    """While it lasts nobody leads, and who comes is served what there was."""
+    async with (
+        replica(namespace, "a") as a,
+        replica(namespace, "b") as b,
+        sidecar(a, "one"),
+        sidecar(b, "two"),
+    ):
+        await policies.create("web")
+        await policies.until("web", "Distributed", "True", "2 of 2 sidecars")
+        await until_leaders(1, a, b)
+        before = [held_by(await each.status()) for each in (a, b)]
+        await control_plane.api_server.kill()
+        await until_leaders(0, a, b)
+        during = [await each.status() for each in (a, b)]
+        async with sidecar(a, "late"):
+
+            async def is_served() -> bool:
+                held = held_by(await a.status())
+                return held.get("late") == held["one"] == before[0]["one"]
+
+            await until(is_served)
+        await control_plane.api_server.start()
+        edit = {"spec": {"loadBalancer": {"type": "RoundRobin"}}}
+        await namespace.client.patch(policies.path("web"), edit)
+        edited = await policies.until("web", "Distributed", "True", "2 of 2 sidecars")
+        after = [held_by(await each.status()) for each in (a, b)]
+        await until_leaders(1, a, b)
+        await until(lambda: are_fine(a, b), FOLLOWING)
+
+    assert [held_by(each) for each in during] == before
+    assert all(
+        any("connection refused" in problem.message for problem in each.problems)
+        for each in during
+    )
+    assert edited.metadata.generation == 2
+    assert [each.keys() for each in after] == [{"one"}, {"two"}]
+    assert all(new != old for new, old in zip(after, before, strict=True))

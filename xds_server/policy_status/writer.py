@@ -38,7 +38,7 @@ from xds_server.policy_status.manifest import (
 from xds_server.policy_status.survey import Description
 from xds_server.policy_status.trouble import Topic, Troubles
 from xds_server.replicas.lease import FIELD_MANAGER
-from xds_server.sources.kube_api import KubeApi, KubeConfigError, KubeError
+from xds_server.sources.kube_api import KubeApi, KubeConfigError, KubeError, decode
 from xds_server.sources.reflector import Collection, pages
 
 _FIRST_PAUSE: Final = 0.2
@@ -185,7 +185,7 @@ class StatusWriter:
             try:
                 async for page in pages(self._api, collection):
                     for each in page.items or ():
-                        uid = msgspec.json.decode(each, type=_Identified).metadata.uid
+                        uid = decode(each, _Identified).metadata.uid
                         self._records[uid] = _Record(ancestors=_ancestors_in(each))
             except KubeError as error:
                 if error.status != _NOT_FOUND:  # else there are none yet

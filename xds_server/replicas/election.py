@@ -27,7 +27,13 @@ from xds_server.replicas.lease import (
     lease_body,
     micro_time,
 )
-from xds_server.sources.kube_api import Json, KubeApi, KubeConfigError, KubeError
+from xds_server.sources.kube_api import (
+    Json,
+    KubeApi,
+    KubeConfigError,
+    KubeError,
+    decode,
+)
 
 _NOT_FOUND, _CONFLICT = 404, 409
 _JITTER: Final = 1.2
@@ -148,7 +154,7 @@ class Election:
             answer = await self._apply(body)
         else:
             return False
-        self._lease = msgspec.json.decode(answer, type=Lease)
+        self._lease = decode(answer, Lease)
         self._renewed_at = began_at  # others may have seen it ever since
         return True
 
@@ -161,7 +167,7 @@ class Election:
                 raise
             self._lease = None
             return None
-        self._lease = lease = msgspec.json.decode(body, type=Lease)
+        self._lease = lease = decode(body, Lease)
         now = asyncio.get_running_loop().time()
         self._sight = self._sight or Sight(lease, now)
         self._sight.see(lease, now)

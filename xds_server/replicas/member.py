@@ -10,7 +10,6 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
-import msgspec
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from tenacity.wait import wait_exponential_jitter
 
@@ -23,7 +22,7 @@ from xds_server.replicas.lease import (
     lease_body,
     micro_time,
 )
-from xds_server.sources.kube_api import KubeApi, KubeConfigError, KubeError
+from xds_server.sources.kube_api import KubeApi, KubeConfigError, KubeError, decode
 
 ROLL: Final = "traffic.xds-server.dev/replica-of"
 """The label of the Leases of replicas: the name of that by which they elect."""
@@ -110,7 +109,7 @@ class Member:
             annotations={REPORT: self._text},
         )
         answer = await self._api.apply(name.path, body, manager=FIELD_MANAGER)
-        lease = msgspec.json.decode(answer, type=Lease)
+        lease = decode(answer, Lease)
         self._version = lease.metadata.resource_version
 
     async def _leave(self) -> None:

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-import msgspec
-
 from xds_server.replicas.lease import (
     API_VERSION,
     Lease,
@@ -22,7 +20,7 @@ from xds_server.replicas.lease import (
     collection_path,
 )
 from xds_server.replicas.member import REPORT, ROLL
-from xds_server.sources.kube_api import KubeApi, KubeConfigError, KubeError
+from xds_server.sources.kube_api import KubeApi, KubeConfigError, KubeError, decode
 from xds_server.sources.reflector import (
     Changed,
     Collection,
@@ -104,7 +102,7 @@ class Roll:
     def _hear(self, news: News) -> None:
         before = self._is_heard, self.reports
         if isinstance(news, Replaced):
-            leases = [msgspec.json.decode(each, type=Lease) for each in news.objects]
+            leases = [decode(each, Lease) for each in news.objects]
             names = {each.metadata.name for each in leases}
             for name in self._others.keys() - names:
                 del self._others[name]
@@ -114,7 +112,7 @@ class Roll:
         elif isinstance(news, Changed):
             if not self._is_heard:  # what the others did meanwhile comes in a moment
                 self._renew_sights()
-            lease = msgspec.json.decode(news.object, type=Lease)
+            lease = decode(news.object, Lease)
             if news.is_deleted:
                 self._others.pop(lease.metadata.name, None)
             else:

@@ -1,4 +1,4 @@
-"""The rooms put together: what is logged of a publication."""
+"""The rooms put together: what is logged of a publication, and what a start costs."""
 
 import asyncio
 import gc
@@ -39,3 +39,20 @@ async def test_a_publication_is_logged_with_its_versions_and_cause(
     assert published["cause"] == "shop/api and 2 more"
     assert published["versions"] == expected.publisher.versions
     assert published["resources"] == 6
+
+
+async def test_cycles_are_searched_for_seldom_until_the_mesh_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But they are: a server may wait for its first list for days."""
+    monkeypatch.setattr(gc, "freeze", lambda: None)  # what tests made may go
+    usual = gc.get_threshold()
+    missing = tmp_path / "mesh"
+    async with ControlPlane([missing], ANYWHERE).running():
+        assert gc.isenabled()
+        assert gc.get_threshold()[0] > usual[0]
+        missing.mkdir()
+        (missing / "web.yaml").write_text(SERVICE.format("web"))
+        async with asyncio.timeout(30):
+            while gc.get_threshold() != usual:  # noqa: ASYNC110 - it has no event
+                await asyncio.sleep(0.01)

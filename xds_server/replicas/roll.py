@@ -7,7 +7,6 @@ to an end that nobody could tell of.
 
 import asyncio
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -35,6 +34,9 @@ _PATIENCE: Final = Patience(silence=timedelta(seconds=30))
 """Our own Lease is among them: something is heard every 5 s."""
 _QUIET: Final = 12.0
 """Nothing for so many seconds is a watch that hangs, before any Lease runs out."""
+
+_NOT_DEAD: Final = (404, 409)
+"""What a delete is told of a Lease that is gone, or was renewed after all."""
 
 
 @dataclass(slots=True)
@@ -66,6 +68,7 @@ class Roll:
         self._changed = changed
         self._report = report
         self._others: dict[str, _Other] = {}
+        self._dead: dict[str, str] = {}
         self._heard_at = float("-inf")
         self._is_heard = False
         self._leases = Collection(
@@ -130,6 +133,7 @@ class Roll:
         name, now = lease.metadata.name, asyncio.get_running_loop().time()
         if name == self._own:
             return
+        self._dead.pop(name, None)
         if other := self._others.get(name):
             other.lease = lease
             other.sight.see(lease, now)
@@ -154,12 +158,21 @@ class Roll:
                 self._changed()
             return
         for name, other in tuple(self._others.items()):
-            if other.sight.expires_at() > now:
-                continue
-            del self._others[name]
-            self._changed()
-            with suppress(KubeError, KubeConfigError):  # it renewed, or tell it later
-                await self._api.delete(
-                    LeaseName(self._namespace, name).path,
-                    other.lease.metadata.resource_version,
-                )
+            if other.sight.expires_at() <= now:
+                del self._others[name]
+                self._dead[name] = other.lease.metadata.resource_version
+                self._changed()
+        await self._bury()
+
+    async def _bury(self) -> None:
+        """Delete the Leases of those struck off."""
+        for name, version in tuple(self._dead.items()):
+            try:
+                await self._api.delete(LeaseName(self._namespace, name).path, version)
+            except (KubeError, KubeConfigError) as error:
+                status = error.status if isinstance(error, KubeError) else 0
+                if status not in _NOT_DEAD:
+                    self._report(error)
+                    return
+            self._dead.pop(name, None)
+            self._report(None)

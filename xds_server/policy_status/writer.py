@@ -222,8 +222,8 @@ class StatusWriter:
             record = records[uid] = self._records.get(uid) or _Record()
             delay = self._delay(record, described)
             if delay is None:
-                continue
-            if delay > 0:
+                record.is_refused = False  # there is nothing to refuse any more
+            elif delay > 0:
                 self._alarm.ring_in(delay)
             else:
                 yield record, described
@@ -273,7 +273,8 @@ class StatusWriter:
     async def _tell(self, record: _Record, described: Description) -> None:
         """Create an Event for each rejection that there is none of yet.
 
-        They are for whoever looks at the time: what is refused is not tried again.
+        They are for whoever looks at the time; one that is refused is tried again, as
+        long as the rejection lasts.
         """
         for refusal in record.news(described):
             event = rejection_event(described, refusal, self._clock())

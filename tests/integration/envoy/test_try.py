@@ -91,6 +91,9 @@ async def start_try(
     environment = dict(os.environ)
     if home is not None:
         environment["TMPDIR"] = str(home)
+    # A job that a shell script runs in the background has no Ctrl-C, nor have its
+    # children, unless somebody says otherwise.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "xds_server", "try"),
         *map(str, arguments),

@@ -65,11 +65,6 @@ class Team:
         return self._election.is_leading
 
     @property
-    def leader(self) -> str:
-        """Who leads, as far as is known here; empty if nobody does."""
-        return self._election.leader
-
-    @property
     def peers(self) -> Sequence[Peer]:
         """What the other replicas have counted."""
         if self._roll is None or not self._roll.is_heard:

@@ -14,11 +14,10 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final, Protocol
 
 import msgspec
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
-from tenacity.wait import wait_exponential_jitter
 
 from xds_server.api.problem import ObjectKey
 from xds_server.policy_status.alarm import Alarm
@@ -38,10 +37,10 @@ from xds_server.policy_status.manifest import (
 from xds_server.policy_status.survey import Description
 from xds_server.policy_status.trouble import Topic, Troubles
 from xds_server.replicas.lease import FIELD_MANAGER
-from xds_server.sources.kube_api import KubeApi, KubeConfigError, KubeError, decode
+from xds_server.sources.kube_api import KubeApi, KubeError, decode
 from xds_server.sources.reflector import Collection, pages
+from xds_server.sources.retry import attempts
 
-_FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 15.0
 _REMEMBERED: Final = 32
 """So many of the last rejections of a policy are known to have been told."""
@@ -165,18 +164,11 @@ class StatusWriter:
 
     async def _persist(self, step: Callable[[], Awaitable[None]]) -> None:
         """Do *step*, with pauses until the server takes part in it."""
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type((KubeError, KubeConfigError)),
-            wait=wait_exponential_jitter(multiplier=_FIRST_PAUSE, max=_LONGEST_PAUSE),
-            before_sleep=self._complain,
+        async for attempt in attempts(
+            partial(self._troubles.note, Topic.STATUSES), longest_pause=_LONGEST_PAUSE
         ):
             with attempt:
                 await step()
-
-    def _complain(self, state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, KubeError | KubeConfigError):
-            self._troubles.note(Topic.STATUSES, error)
 
     async def _read(self) -> None:
         """Read what stands on the policies: it is what the next writes change."""

@@ -75,11 +75,6 @@ class Election:
         """Whether this replica leads."""
         return self._is_leading
 
-    @property
-    def leader(self) -> str:
-        """Who holds the Lease, as far as is known here; empty if nobody does."""
-        return self._lease.spec.holder_identity if self._lease else ""
-
     async def run(self, lead: Callable[[], Coroutine[None, None, None]]) -> None:
         """Stand for election for ever; *lead* runs while it is won."""
         while True:

@@ -10,9 +10,6 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
-from tenacity.wait import wait_exponential_jitter
-
 from xds_server.replicas.lease import (
     FIELD_MANAGER,
     Lease,
@@ -23,6 +20,7 @@ from xds_server.replicas.lease import (
     micro_time,
 )
 from xds_server.sources.kube_api import KubeApi, KubeConfigError, KubeError, decode
+from xds_server.sources.retry import attempts
 
 ROLL: Final = "traffic.xds-server.dev/replica-of"
 """The label of the Leases of replicas: the name of that by which they elect."""
@@ -31,7 +29,6 @@ REPORT: Final = "traffic.xds-server.dev/report"
 LONGEST: Final = 200_000
 """So many characters fit beside what others may annotate (256 KiB in all)."""
 
-_FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 5.0
 _FAREWELL: Final = 2.0
 
@@ -82,19 +79,10 @@ class Member:
             await self._leave()
 
     async def _renew(self) -> None:
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type((KubeError, KubeConfigError)),
-            wait=wait_exponential_jitter(multiplier=_FIRST_PAUSE, max=_LONGEST_PAUSE),
-            before_sleep=self._complain,
-        ):
+        async for attempt in attempts(self._report, longest_pause=_LONGEST_PAUSE):
             with attempt:
                 await self._apply()
         self._report(None)
-
-    def _complain(self, state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, KubeError | KubeConfigError):
-            self._report(error)
 
     async def _apply(self) -> None:
         name = self._name.of_replica(self._replica)

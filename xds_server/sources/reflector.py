@@ -16,8 +16,6 @@ from random import uniform
 from typing import Final
 
 import msgspec
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
-from tenacity.wait import wait_exponential_jitter
 
 from xds_server.sources.kube_api import (
     JSON,
@@ -29,11 +27,11 @@ from xds_server.sources.kube_api import (
     decode,
     refusal,
 )
+from xds_server.sources.retry import attempts
 
 GONE: Final = 410
 PAGE: Final = 500
 """So many objects are asked for at a time."""
-_FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 5.0
 _SHORTEST_WATCH: Final = 1.0  # seconds; one that is shorter has failed
 
@@ -161,20 +159,11 @@ class Reflector:
     async def run(self) -> None:
         """Mirror for ever."""
         while True:
-            async for attempt in AsyncRetrying(
-                retry=retry_if_exception_type((KubeError, KubeConfigError)),
-                wait=wait_exponential_jitter(
-                    multiplier=_FIRST_PAUSE, max=_LONGEST_PAUSE
-                ),
-                before_sleep=self._complain,
+            async for attempt in attempts(
+                lambda error: self._tell(Troubled(error)), longest_pause=_LONGEST_PAUSE
             ):
                 with attempt:
                     await self._follow()
-
-    def _complain(self, state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, KubeError | KubeConfigError):
-            self._tell(Troubled(error))
 
     async def _follow(self) -> None:
         """List if that is needed, then watch until that ends.

@@ -5,12 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test check unit kubernetes bench format lock clean
+.PHONY: setup demo test fuzz check unit kubernetes docker bench format lock clean
 
 setup: $(READY)
 
 $(READY): requirements/dev.txt pyproject.toml tools/gen_stubs.py
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "xds-server needs Python 3.11 or newer; name one with PYTHON=")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "xds-server needs Python 3.11 or newer; name one with PYTHON=")'
 	@echo 'Installing the pinned dependencies into $(VENV): a few minutes, once.'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
@@ -24,6 +24,12 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+
+# What `check` accepts, Envoy acknowledges: 10,000 random policies, others each time.
+fuzz: export XDS_TEST_FUZZ_POLICIES ?= 10000
+fuzz: export XDS_TEST_FUZZ_SEED ?= $(shell date +%s)
+fuzz: setup
+	$(BIN)/python -m pytest -q -s tests/integration/envoy/test_fuzz.py $(PYTEST_ARGS)
 
 check: setup
 	$(BIN)/ruff format --check .
@@ -40,6 +46,10 @@ unit: setup
 # The API server, controllers and etcd that tests/integration/kubernetes meets.
 kubernetes: setup
 	$(BIN)/python -m tools.kubernetes.build
+
+# Compose, and images that take the place of the public ones, where no registry is near.
+docker: setup
+	$(BIN)/python -m tools.docker.build
 
 bench: setup
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)

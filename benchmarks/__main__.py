@@ -16,7 +16,17 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import change, cold_check, cold_start, engine_case, kubernetes_case
+from benchmarks import (
+    change,
+    closed_loop,
+    cold_check,
+    cold_start,
+    control_case,
+    engine_case,
+    kubernetes_case,
+    load_report,
+    simulated_loop,
+)
 from benchmarks.engine_compare import Options
 from benchmarks.engine_run import Server
 from benchmarks.result import Result
@@ -34,6 +44,10 @@ def _benchmarks(options: Options) -> dict[str, Benchmark]:
         "check": cold_check.measure,
         "change": change.measure,
         "start": cold_start.measure,
+        "closed-loop": closed_loop.measure,
+        "load-report": load_report.measure,
+        "simulated-loop": simulated_loop.measure,
+        "control": control_case.measure,
         "kubernetes-change": kubernetes_case.measure_change,
         "kubernetes-start": kubernetes_case.measure_start,
         "kubernetes-rollout": kubernetes_case.measure_rollout,

@@ -1,5 +1,6 @@
 """A report is readable without colour, in 80 columns, and by programs."""
 
+import dataclasses
 import io
 import json
 
@@ -21,6 +22,20 @@ def line_with(text: str, *words: str) -> str:
     return next(
         line for line in text.splitlines() if all(word in line for word in words)
     )
+
+
+def test_names_are_no_markup(report: TrialReport) -> None:
+    trial = report.trials[0]
+    endpoint = dataclasses.replace(trial.endpoints[0], address="[a-b]:80")
+    odd = dataclasses.replace(
+        trial, service="[/x]", algorithm="[c-d]", endpoints=(endpoint,)
+    )
+    file = io.StringIO()
+    console = Console(file=file, width=80, color_system=None)
+    print_report(dataclasses.replace(report, trials=(odd,)), console)
+
+    assert file.getvalue().count("[/x]") == file.getvalue().count("[c-d]") == 2
+    assert "[a-b]:80" in file.getvalue()
 
 
 def test_every_endpoint_has_its_shares_and_a_bar(text: str) -> None:

@@ -8,7 +8,8 @@ import pytest
 from xds_server.lab.envoy import find_envoy
 from xds_server.lab.error import LabError, UsageError
 from xds_server.lab.example import packaged_examples
-from xds_server.lab.trial import InvalidDocumentsError, run_trials
+from xds_server.lab.mesh_files import InvalidDocumentsError
+from xds_server.lab.trial import run_trials
 
 BARE_SERVICE = """
 apiVersion: v1

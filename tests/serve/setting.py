@@ -9,7 +9,6 @@ from typing import Final
 import grpc  # type: ignore[import-untyped]  # ships no types
 import grpc.aio  # type: ignore[import-untyped]  # ships no types
 from envoy.config.core.v3.base_pb2 import Node as NodeMessage
-from envoy.config.endpoint.v3.load_report_pb2 import ClusterStats
 from envoy.service.discovery.v3.discovery_pb2 import (
     DeltaDiscoveryRequest,
     DeltaDiscoveryResponse,
@@ -25,9 +24,10 @@ from tests.serve.wire import (
     open_delta,
     open_sotw,
 )
+from xds_server.load import LoadReport
 from xds_server.serve.client import ClientStatus, Connection, Observer
 from xds_server.serve.grpc_server import XdsServer
-from xds_server.serve.node import Node, ViewDirectory
+from xds_server.serve.node import ViewDirectory
 from xds_server.serve.quarantine import Rejection
 from xds_server.serve.response import Delivery, Head
 from xds_server.serve.subscription import Subscription
@@ -43,10 +43,10 @@ class Reports:
     """Keeps the load reports that it is given."""
 
     def __init__(self) -> None:
-        self.received: asyncio.Queue[tuple[Node, list[str]]] = asyncio.Queue()
+        self.received: asyncio.Queue[LoadReport] = asyncio.Queue()
 
-    def submit(self, node: Node, stats: Sequence[ClusterStats]) -> None:
-        self.received.put_nowait((node, [each.cluster_name for each in stats]))
+    def submit(self, report: LoadReport) -> None:
+        self.received.put_nowait(report)
 
 
 class Events(Observer):

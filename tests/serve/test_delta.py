@@ -319,7 +319,7 @@ def test_rule_39_a_heartbeat_has_no_body_and_the_same_version(world: World) -> N
         first = talk.stream.next_response()
         assert first is not None
         talk.answer(ROUTE, first.response.head.nonce)
-        talk.stream.beat()
+        talk.stream.beat({ttl / 3})
         beat = talk.stream.next_response()
         messages += [
             DeltaDiscoveryResponse.FromString(each.response.body).resources[0]

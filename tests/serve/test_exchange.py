@@ -1,11 +1,14 @@
 """Answers to responses, and what can be said of a rejection."""
 
+from dataclasses import replace
+
 import pytest
 
 from xds_server.serve.exchange import Exchange, Verdict
 from xds_server.serve.response import Head
 from xds_server.snapshot.table import Table
-from xds_server.xds import CLUSTER, Resource
+from xds_server.translate.selection import select
+from xds_server.xds import CLUSTER, NOWHERE, Labels, Place, Resource
 
 
 @pytest.fixture
@@ -85,3 +88,20 @@ def test_a_second_request_with_the_same_nonce_is_not_a_second_answer(
     assert exchange.hear(nonce, "worse") is Verdict.SILENT
     assert [each.message for each in exchange.rejections] == ["bad"]
     assert exchange.accepted_version is None
+
+
+def test_a_rejection_names_whose_word_it_was_where_the_client_stands() -> None:
+    """A policy for some clients is to blame for what they are sent, and no other."""
+    batch: Labels = frozenset({("tier", "batch")})
+    table = Table(CLUSTER)
+    web = Resource(type_url=CLUSTER, name="web", body=b"a", owners=("a",))
+    other = replace(web, body=b"b", owners=("b",))
+    table.update(applied=[select(web, {batch: other})])
+    blamed = []
+    for place in (NOWHERE, Place(labels=batch)):
+        exchange = Exchange(table, place)
+        exchange.hear(send(exchange, "web"), "bad")
+        (rejection,) = exchange.rejections
+        blamed.append(rejection.owners)
+
+    assert blamed == [("a",), ("b",)]

@@ -1,13 +1,9 @@
 """The server over real gRPC on loopback, as clients see it."""
 
-import pytest
-from envoy.config.core.v3.base_pb2 import Node as NodeMessage
-from envoy.config.endpoint.v3.load_report_pb2 import ClusterStats
 from envoy.service.discovery.v3.discovery_pb2 import (
     DeltaDiscoveryRequest,
     DiscoveryRequest,
 )
-from envoy.service.load_stats.v3.lrs_pb2 import LoadStatsRequest, LoadStatsResponse
 from google.rpc.status_pb2 import Status
 
 from tests.serve.setting import (
@@ -17,9 +13,6 @@ from tests.serve.setting import (
     cluster,
     delta_names,
     sotw_bodies,
-)
-from tests.serve.wire import (
-    LRS,
 )
 from xds_server.xds import CLUSTER, ENDPOINT
 
@@ -130,27 +123,3 @@ async def test_responses_may_be_longer_than_4_megabytes(setting: Setting) -> Non
 
     assert len(response.resources) == 2_002
     assert response.ByteSize() > 10_000_000
-
-
-@pytest.mark.parametrize("can_send_all", [True, False])
-async def test_load_reports_are_asked_for_and_handed_on(
-    setting: Setting, *, can_send_all: bool
-) -> None:
-    """Rule 42: send_all_clusters only for clients that know it."""
-    features = ["envoy.lrs.supports_send_all_clusters"] if can_send_all else []
-    node = NodeMessage(id="sidecar-1", client_features=features)
-    call = setting.channel.stream_stream(LRS)()
-    await call.write(LoadStatsRequest(node=node).SerializeToString())
-    response = LoadStatsResponse.FromString(await call.read())
-    stats = [ClusterStats(cluster_name="a")]
-    await call.write(LoadStatsRequest(cluster_stats=stats).SerializeToString())
-    received = [await setting.reports.received.get() for _ in range(2)]
-    call.cancel()
-
-    assert response.send_all_clusters is can_send_all
-    assert list(response.clusters) == []
-    assert response.load_reporting_interval.seconds == 10
-    assert [(node.id, clusters) for node, clusters in received] == [
-        ("sidecar-1", []),
-        ("sidecar-1", ["a"]),
-    ]

@@ -23,7 +23,7 @@ from xds_server.xds import PUSH_ORDER, Resource
 
 ADS: Final = "/envoy.service.discovery.v3.AggregatedDiscoveryService/"
 LRS: Final = "/envoy.service.load_stats.v3.LoadReportingService/StreamLoadStats"
-PATIENCE: Final = 10.0
+PATIENCE: Final = 30.0
 """Seconds after which a test that waits for a response fails."""
 
 Request = TypeVar("Request", DiscoveryRequest, DeltaDiscoveryRequest)

@@ -1,4 +1,4 @@
-"""The three distributions that verdicts need, from scipy, with types.
+"""The four distributions that verdicts need, from scipy, with types.
 
 scipy comes with the extra `[lab]`, and is imported when the first number is asked for.
 """
@@ -42,3 +42,8 @@ def binomial(seen: int, total: int, share: float, *, alternative: str) -> float:
 def normal(deviation: float) -> float:
     """Return the two-sided p-value of *deviation* standard deviations."""
     return float(2 * require_scipy().norm.sf(abs(deviation)))
+
+
+def student(deviation: float, degrees: int) -> float:
+    """Return the p-value of a t statistic that is as large or larger."""
+    return float(require_scipy().t.sf(deviation, degrees))

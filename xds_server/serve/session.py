@@ -112,7 +112,8 @@ class Session(Generic[Request]):
         self._due_since: float | None = None
         self._deadlines: dict[str, float] = {}
         self._loop = asyncio.get_running_loop()
-        self._beat_at = self._loop.time()
+        self._started_at = self._loop.time()
+        self._beaten_at: dict[timedelta, float] = {}
         self._alarm: asyncio.TimerHandle | None = None
 
     @property
@@ -255,8 +256,7 @@ class Session(Generic[Request]):
         each would cost more than the answer.
         """
         times = list(self._deadlines.values())
-        if interval := self._stream.heartbeat_interval:
-            times.append(self._beat_at + interval.total_seconds())
+        times += map(self._due_at, self._stream.heartbeat_intervals)
         due = min(times, default=None)
         if due is None or (self._alarm and self._alarm.when() <= due):
             return
@@ -268,11 +268,17 @@ class Session(Generic[Request]):
         self._alarm = None
         now = self._loop.time()
         self._give_up(now)
-        interval = self._stream.heartbeat_interval
-        if interval and now >= self._beat_at + interval.total_seconds():
-            self._beat_at = now
-            self._stream.beat()
+        intervals = self._stream.heartbeat_intervals
+        due = {interval for interval in intervals if now >= self._due_at(interval)}
+        if due:
+            self._beaten_at.update(dict.fromkeys(due, now))
+            self._stream.beat(due)
         self._wake.set()
+
+    def _due_at(self, interval: timedelta) -> float:
+        """Return when there must be a heartbeat of what is due each *interval*."""
+        before = self._beaten_at.get(interval, self._started_at)
+        return before + interval.total_seconds()
 
     def _give_up(self, now: float) -> None:
         due = [type_url for type_url, when in self._deadlines.items() if when <= now]

@@ -113,10 +113,7 @@ class SotwSubstream(Substream[DiscoveryRequest]):
         removed = self._held_back.difference(difference.changed_names)
         removed = removed.union(difference.removed) - self._again
         held_back = removed if holds_removals else NOTHING
-        response = self._encode(
-            (self.subscription, withheld, held_back),
-            lambda: tuple(self._full_state(withheld, held_back)),
-        )
+        response = self._encode_in_full(withheld, held_back)
         changed = difference.changed_names
         if again:
             changed = tuple(again.intersection(response.head.names).union(changed))
@@ -143,10 +140,21 @@ class SotwSubstream(Substream[DiscoveryRequest]):
             names = frozenset(each.name for each in resources)
             key = names, self._outlook(resources)
             return self._encode(key, lambda: self._here(resources))
-        withheld, held_back = self.exchange.quarantine.withheld, self._held_back
+        return self._encode_in_full(self.exchange.quarantine.withheld, self._held_back)
+
+    def _encode_in_full(
+        self, withheld: AbstractSet[str], held_back: AbstractSet[str]
+    ) -> Response:
+        """Return the full state, shared by all places in which it is the same.
+
+        What a name was before may have had forms too.
+        """
+        kept = map(self.table.before, (*withheld, *held_back))
+        placed = self._cohorts.placed(self.table, self.subscription)
+        outlook = self._outlook((*placed, *kept))
         return self._encode(
-            (self.subscription, withheld, held_back),
-            lambda: tuple(self._full_state(withheld, held_back)),
+            (self.subscription, frozenset(withheld), frozenset(held_back), outlook),
+            lambda: self._here(self._full_state(withheld, held_back)),
         )
 
     def _pending(self, difference: Difference) -> dict[str, EncodedResource]:

@@ -91,6 +91,7 @@ class Stream(Generic[Request]):
         self._wake = wake
         self._features = features
         self._beating: list[str] = []
+        self._beats: frozenset[timedelta] = frozenset()
         self._substreams: dict[str, Substream[Request]] = {}
 
     @property
@@ -141,25 +142,25 @@ class Stream(Generic[Request]):
         return self._next_heartbeat()
 
     @property
-    def heartbeat_interval(self) -> timedelta | None:
-        """How often to `beat`: None where nothing expires.
+    def heartbeat_intervals(self) -> AbstractSet[timedelta]:
+        """How often to `beat`, for all that has to be heard of as often."""
+        tables = [each.table for each in self._substreams.values()]
+        found = {interval for table in tables for interval in table.refreshed.intervals}
+        if KNOWS_TTL in self._features:
+            found.update(*(table.expiring.intervals for table in tables))
+        return found
 
-        Two heartbeats may be lost before something does.
-        """
-        if KNOWS_TTL not in self._features:
-            return None
-        ttls = (each.table.expiring.values() for each in self._substreams.values())
-        return min((ttl / 3 for each in ttls for ttl in each), default=None)
-
-    def beat(self) -> None:
-        """Say that heartbeats are due: `next_response` returns them."""
+    def beat(self, intervals: AbstractSet[timedelta]) -> None:
+        """Say that *intervals* are over: `next_response` returns what is due then."""
+        self._beats = self._beats.union(intervals)
         self._beating = list(self._substreams)
 
     def _next_heartbeat(self) -> Delivery | None:
         while self._beating:
-            delivery = self._substreams[self._beating.pop()].beat()
+            delivery = self._substreams[self._beating.pop()].beat(self._beats)
             if delivery is not None:
                 return delivery
+        self._beats = frozenset()
         return None
 
     def has_answered(self, publication: Publication) -> bool:

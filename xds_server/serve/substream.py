@@ -11,6 +11,7 @@ answer that it is owed even if there is nothing to tell.
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Hashable, Iterable, Sequence, Set as AbstractSet
+from datetime import timedelta
 from typing import ClassVar, Final, Generic, TypeVar
 
 from envoy.service.discovery.v3.discovery_pb2 import (
@@ -58,7 +59,7 @@ class Substream(ABC, Generic[Request]):
     ) -> None:
         self.table = table
         self.place = place
-        self.exchange = Exchange(table)
+        self.exchange = Exchange(table, place)
         self.subscription = Subscription()
         self.is_asked = False
         self._cohorts = cohorts
@@ -83,7 +84,7 @@ class Substream(ABC, Generic[Request]):
 
     @abstractmethod
     def _heartbeat(self, resources: Sequence[EncodedResource]) -> Response:
-        """Return what keeps *resources* from expiring."""
+        """Return what lets the client go on with *resources*."""
 
     def resend(self, names: Collection[str]) -> None:
         """Send the resources called *names* again, of those the client asked for."""
@@ -124,17 +125,19 @@ class Substream(ABC, Generic[Request]):
         self._cause = cause_of(is_asked=self.is_asked, is_again=bool(rejected))
         return self._respond(difference, holds_removals=holds_removals)
 
-    def beat(self) -> Delivery | None:
-        """Return what keeps resources with a time to live from expiring, if any do.
+    def beat(self, intervals: AbstractSet[timedelta]) -> Delivery | None:
+        """Return what a client has to hear of again when *intervals* are over, if any.
 
         A heartbeat is only for content that the client holds: what it has not accepted
         is left out, and what is due comes first.
         """
         is_quiet = not self.exchange.is_waiting and self.is_current
-        if not (self._tells_ttl and is_quiet and self.exchange.accepted_version):
+        if not (is_quiet and self.exchange.accepted_version):
             return None
+        kinds = [self.table.refreshed, *([self.table.expiring] * self._tells_ttl)]
+        names = {n for kind in kinds for each in intervals for n in kind.names(each)}
         withheld = self.exchange.quarantine.withheld
-        named = map(self.table.get, filter(self._covers, self.table.expiring))
+        named = map(self.table.get, sorted(filter(self._covers, names)))
         resources = [each for each in named if each and each.name not in withheld]
         if not resources:
             return None

@@ -1,0 +1,262 @@
+"""All loops of a server: which ports have one, and when each is due.
+
+What the mesh is and what clients report in; events of new weights out. It has no task
+and no clock: `source` gives it both. One task owns it.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from xds_server.control.audit import Dropped
+from xds_server.control.controller import Reason
+from xds_server.control.port_loop import PortLoop, Terms
+from xds_server.control.standing import (
+    Cause,
+    PortKey,
+    PortStanding,
+    Push,
+    PushObserver,
+    standing_of,
+)
+from xds_server.control.state import State
+from xds_server.load import LoadReport
+from xds_server.mesh.event import Weighed
+from xds_server.mesh.learned_weight import weighed_upstream
+from xds_server.mesh.model import Service, Upstream
+from xds_server.mesh.service import ServiceName
+from xds_server.translate.name import cluster_name
+
+logger = structlog.get_logger(__name__)
+
+LEAST_REPORTS: Final = 2
+"""A period is at least so many intervals of reports: a step must see what the weights
+of the one before did."""
+
+
+SHORTEST_INTERVAL: Final = 0.5
+LONGEST_INTERVAL: Final = 2.0
+"""Seconds between the reports of a client, where it is asked."""
+MOST_AT_ONCE: Final = 200
+"""Endpoints, after whose steps all else that waits for the processor has its turn."""
+_WANTED_REPORTS: Final = 3
+"""In a period: so many samples tell the least of what is in progress."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """The reports that are wanted: on which clusters, and every how many seconds."""
+
+    clusters: frozenset[str]
+    interval: float
+
+
+@dataclass(slots=True, kw_only=True)
+class _Member:
+    """A port that has a loop."""
+
+    key: PortKey
+    loop: PortLoop
+    due: float
+    """When the next step is."""
+    pushes: int = 0
+    pushed_at: float | None = None
+
+
+class ControlLoop:
+    """The loops of all ports whose policy wants the control plane to weigh them."""
+
+    def __init__(
+        self,
+        *,
+        report_interval: Callable[[], float],
+        observers: Iterable[PushObserver] = (),
+    ) -> None:
+        """Begin with no ports.
+
+        *report_interval* says every how many seconds clients report at that moment.
+        """
+        self._report_interval = report_interval
+        self._saved: dict[PortKey, State] = {}
+        self._observers = tuple(observers)
+        self._members: dict[str, _Member] = {}
+        self._demand: Demand | None = None
+        self._clusters: dict[ServiceName, frozenset[str]] = {}
+        self.dropped: Counter[Dropped] = Counter()
+        """What of reports did not count, by reason."""
+        self.reports = 0
+        """How many reports came, one a client and cluster."""
+
+    @property
+    def demand(self) -> "Demand":
+        """The reports that are wanted now; the same object until it is another."""
+        if self._demand is None:
+            periods = (each.loop.terms.period for each in self._members.values())
+            wanted = min(periods, default=math.inf) / _WANTED_REPORTS
+            interval = max(SHORTEST_INTERVAL, min(LONGEST_INTERVAL, wanted))
+            clusters = frozenset(self._members)
+            self._demand = Demand(clusters=clusters, interval=interval)
+        return self._demand
+
+    @property
+    def due(self) -> float | None:
+        """When the next step is, None if there is nothing to do."""
+        return min((each.due for each in self._members.values()), default=None)
+
+    def heed(
+        self, services: Mapping[ServiceName, Service | None], now: float
+    ) -> tuple[Weighed, ...]:
+        """Take in what *services* are now, None where they are gone.
+
+        Weights for endpoints that came or went are returned, to be pushed at once.
+        """
+        events: list[Weighed] = []
+        for name, service in services.items():
+            found = dict(_weighed_ports(service)) if service else {}
+            gone = self._clusters.get(name, frozenset()) - found.keys()
+            if gone:
+                self._demand = None
+            events += (_event(self._members.pop(each).key, {}) for each in gone)
+            for cluster, upstream in found.items():
+                events += self._heed_port(cluster, upstream, now)
+            self._clusters[name] = frozenset(found)
+            if not found:
+                del self._clusters[name]
+        return tuple(events)
+
+    def restore(self, saved: Mapping[PortKey, State]) -> None:
+        """Let ports that are to come go on from what was *saved* of them."""
+        self._saved = dict(saved)
+
+    def settle(self) -> None:
+        """Forget what was saved of ports that did not come: all are known now."""
+        self._saved.clear()
+
+    def submit(self, report: LoadReport, now: float) -> None:
+        """Take in what a client reports; never raises for what is in it."""
+        for load in report.clusters:
+            self.reports += 1
+            member = self._members.get(load.cluster)
+            if member is None:
+                self.dropped[Dropped.UNKNOWN_CLUSTER] += 1
+            else:
+                member.loop.take(report.node_id, load, now)
+
+    def tick(self, now: float) -> tuple[Weighed, ...]:
+        """Take steps that are due; return the weights to be pushed.
+
+        Where there are many, some stay due: to take all would be a stop of the server.
+        """
+        events: list[Weighed] = []
+        endpoints = 0
+        for member in self._members.values():
+            if member.due > now:
+                continue
+            if endpoints >= MOST_AT_ONCE:
+                break
+            endpoints += len(member.loop.bases)
+            late = now - member.due
+            period = self._period(member.loop.terms)
+            member.loop.pace(period)
+            member.due = now + (period - late if late < period else period)
+            before = member.loop.weights
+            if member.loop.tick(now):
+                events.append(self._push(member, Cause.REPORTS, before, now))
+        return tuple(events)
+
+    def save(self) -> Mapping[PortKey, State]:
+        """Return what the next process has to know."""
+        return {each.key: each.loop.save() for each in self._members.values()}
+
+    def standings(self, now: float) -> Iterator[PortStanding]:
+        """Yield how every port stands, in order of name and number."""
+        for member in sorted(self._members.values(), key=lambda each: each.key):
+            yield standing_of(
+                member.loop,
+                member.key,
+                pushes=member.pushes,
+                pushed_at=member.pushed_at,
+                now=now,
+            )
+
+    def _heed_port(
+        self, cluster: str, upstream: Upstream, now: float
+    ) -> Iterator[Weighed]:
+        terms, cause = Terms.of(upstream), Cause.ENDPOINTS
+        period = self._period(terms)
+        member = self._members.get(cluster)
+        if member is None or member.loop.terms != terms:
+            self._demand = None
+        if member is None:
+            key = (upstream.namespace, upstream.service, upstream.port.number)
+            state = self._saved.pop(key, None)
+            loop, cause = self._begin(key, terms, period, state)
+            member = _Member(key=key, loop=loop, due=now + period)
+            self._members[cluster] = member
+        before = member.loop.weights
+        if member.loop.heed(upstream, terms, period):
+            yield self._push(member, cause, before, now)
+        member.due = min(member.due, now + period)
+
+    def _period(self, terms: Terms) -> float:
+        return max(terms.period, LEAST_REPORTS * self._report_interval())
+
+    def _begin(
+        self, key: PortKey, terms: Terms, period: float, state: State | None
+    ) -> tuple[PortLoop, Cause]:
+        """Return a new loop: from what was saved, or from neutral."""
+        if state is not None:
+            try:
+                return PortLoop(terms, period, self.dropped, state), Cause.SAVED
+            except ValueError as error:
+                logger.warning(
+                    "saved weights not usable, starting from neutral",
+                    service="/".join(key[:2]),
+                    port=key[2],
+                    reason=str(error),
+                )
+        return PortLoop(terms, period, self.dropped), Cause.ENDPOINTS
+
+    def _push(
+        self, member: _Member, cause: Cause, before: Mapping[str, int], now: float
+    ) -> Weighed:
+        weights = dict(member.loop.weights)
+        member.pushes += 1
+        member.pushed_at = now
+        namespace, service, port = member.key
+        push = Push(
+            namespace=namespace,
+            service=service,
+            port=port,
+            cause=cause,
+            before=before,
+            weights=weights,
+            reasons=_reasons(member.loop, before) if cause is Cause.REPORTS else {},
+        )
+        for observer in self._observers:
+            observer.on_push(push)
+        return _event(member.key, weights)
+
+
+def _weighed_ports(service: Service) -> Iterator[tuple[str, Upstream]]:
+    """Yield the ports to be weighed, by the names of their clusters."""
+    for each in service.upstreams:
+        if (upstream := weighed_upstream(each)) is not None:
+            yield cluster_name(upstream), upstream
+
+
+def _event(key: PortKey, weights: Mapping[str, int]) -> Weighed:
+    return Weighed(service=key[:2], port=key[2], weights=weights)
+
+
+def _reasons(loop: PortLoop, before: Mapping[str, int]) -> Mapping[str, Reason]:
+    return {
+        address: standing.reason
+        for address, weight in loop.weights.items()
+        if weight != before.get(address)
+        and (standing := loop.standing_of(address)) is not None
+    }

@@ -1,0 +1,139 @@
+"""The loop of one port of one Service: reports in, weights out, once each period.
+
+It joins what policies say of the port (its endpoints, their base weights, how often),
+the `Tally` of what clients report, and the `Controller` that decides. Times are
+seconds of a monotonic clock that whoever calls has.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from xds_server.api.policy import PerformanceBalance, PerformanceBased
+from xds_server.control.audit import Dropped
+from xds_server.control.controller import Controller, Decision, Standing
+from xds_server.control.observation import EndpointSums, Observation
+from xds_server.control.parameter import Parameters, Signal
+from xds_server.control.state import State
+from xds_server.control.tally import Tally
+from xds_server.load import ClusterLoad
+from xds_server.mesh.learned_weight import bases_of
+from xds_server.mesh.model import Upstream
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What a policy says of how a port is weighed.
+
+    `period` is in seconds, and the least that is between two steps; `metrics` are what
+    applications report, none where Envoys measure. `in_turns` where round robin goes by
+    the weights, and not least request.
+    """
+
+    period: float
+    metrics: tuple[str, ...]
+    in_turns: bool = False
+
+    @classmethod
+    def of(cls, upstream: Upstream) -> "Terms":
+        """Return the terms of a weighed *upstream*."""
+        block = upstream.load_balancer.performance_based or PerformanceBased()
+        return cls(
+            period=block.update_period.total_seconds(),
+            metrics=block.metrics,
+            in_turns=block.balance is PerformanceBalance.ROUND_ROBIN,
+        )
+
+    def parameters(self, period: float) -> Parameters:
+        """Return what a controller goes by that takes a step every *period* seconds."""
+        signal = Signal.LEVEL if self.metrics else Signal.TIME
+        return Parameters.for_period(period, signal=signal, in_turns=self.in_turns)
+
+
+class PortLoop:
+    """Weights for the endpoints of one port, as long as a policy wants them."""
+
+    def __init__(
+        self,
+        terms: Terms,
+        period: float,
+        dropped: Counter[Dropped],
+        state: State | None = None,
+    ) -> None:
+        """Begin at neutral, or go on from *state*, which another loop saved.
+
+        A step is to be taken every *period* seconds.
+
+        Raises:
+            ValueError: *state* holds numbers that no controller has.
+        """
+        self.terms = terms
+        self.period = period
+        self.tally = Tally(terms.metrics, dropped)
+        self.weights: Mapping[str, int] = {}
+        """What clients are to have, empty before the first `heed`."""
+        self.bases: Mapping[str, int] = {}
+        self.seen: Observation | None = None
+        """The last period of which there were reports."""
+        self.decision: Decision | None = None
+        self._dropped = dropped
+        self._controller = Controller(terms.parameters(period))
+        if state is not None:
+            self._controller.restore(state)
+
+    def save(self) -> State:
+        """Return what the next process has to know to go on from here."""
+        return self._controller.save()
+
+    def heed(self, upstream: Upstream, terms: Terms, period: float) -> bool:
+        """Take in what policies and endpoints are now; return whether weights changed.
+
+        What is seen of endpoints that go, or in other metrics, is forgotten.
+        """
+        if terms.metrics != self.terms.metrics:
+            self._measure_anew(terms)
+        self._go_by(terms, period)
+        self.tally.expect([each.authority for each in upstream.endpoints])
+        self.bases = bases_of(upstream)
+        before, self.weights = self.weights, self._controller.reweigh(self.bases)
+        return before != self.weights
+
+    def pace(self, period: float) -> None:
+        """Let steps be taken every *period* seconds from now on."""
+        self._go_by(self.terms, period)
+
+    def take(self, client: str, load: ClusterLoad, now: float) -> None:
+        """Take in what *client* reports."""
+        self.tally.take(client, load, now)
+
+    def tick(self, now: float) -> bool:
+        """Take a step, at the end of a period; return whether weights changed."""
+        seen = self.tally.observe(self.bases, now)
+        if seen.seconds > 0:
+            self.seen = seen
+        self.decision = self._controller.step(seen)
+        self.weights = self.decision.weights
+        return self.decision.push
+
+    def seen_of(self, address: str) -> EndpointSums:
+        """Return what was seen of an endpoint in the last period with reports."""
+        return (self.seen.endpoints if self.seen else {}).get(address, EndpointSums())
+
+    def standing_of(self, address: str) -> Standing | None:
+        """Return how an endpoint stood after the last step, None before its first."""
+        return (self.decision.endpoints if self.decision else {}).get(address)
+
+    def _go_by(self, terms: Terms, period: float) -> None:
+        if (terms, period) != (self.terms, self.period):
+            self.terms, self.period = terms, period
+            state = self.save()
+            self._controller = Controller(terms.parameters(period))
+            self._controller.restore(state)
+
+    def _measure_anew(self, terms: Terms) -> None:
+        """Go on from the same weights: sums of another metric cannot be added to."""
+        bases = self.save().bases
+        self.tally = Tally(terms.metrics, self._dropped)
+        self.seen = None
+        self._controller = Controller(terms.parameters(self.period))
+        self._controller.adopt(self.weights, bases)

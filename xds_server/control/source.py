@@ -1,0 +1,68 @@
+"""The control loop as a source: it has weights to tell, at the time that it is due.
+
+Load reports come in by `submit`, what the mesh is by `heed`; batches of `Weighed`
+events go out, like those of any other source. Here is the only clock, the event loop's.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Final
+
+from xds_server.control.loop import ControlLoop
+from xds_server.control.standing import PortStanding
+from xds_server.load import LoadReport
+from xds_server.mesh.event import Weighed
+from xds_server.mesh.model import Service
+from xds_server.mesh.service import ServiceName
+
+
+class ControlSource:
+    """Gives a `ControlLoop` its time; belongs to one event loop."""
+
+    name: Final = "control loop"
+
+    def __init__(self, loop: ControlLoop) -> None:
+        self._loop = loop
+        self._heeded = asyncio.Event()
+
+    def submit(self, report: LoadReport) -> None:
+        """Take in what a client reports."""
+        self._loop.submit(report, _now())
+
+    def heed(
+        self, services: Mapping[ServiceName, Service | None]
+    ) -> tuple[Weighed, ...]:
+        """Return what has to be pushed with *services*, which are new or others now.
+
+        None stands for one that is gone. Without a wait: a new endpoint is told with
+        its weight.
+        """
+        events = self._loop.heed(services, _now())
+        self._heeded.set()
+        return events
+
+    def standings(self) -> tuple[PortStanding, ...]:
+        """Return how every port stands, in order of name and number."""
+        return tuple(self._loop.standings(_now()))
+
+    async def batches(self) -> AsyncIterator[tuple[Weighed, ...]]:
+        """Yield the weights that change, when steps are due; never ends."""
+        while True:
+            await self._wait()
+            if events := self._loop.tick(_now()):
+                yield events
+            await asyncio.sleep(0)  # other steps may be due already
+
+    async def _wait(self) -> None:
+        """Wait until a step is due, which may change while ports come and go."""
+        while (due := self._loop.due) is None or due > _now():
+            self._heeded.clear()
+            try:
+                async with asyncio.timeout_at(due):
+                    await self._heeded.wait()
+            except TimeoutError:
+                return
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -24,7 +24,7 @@ ALGORITHMS = (
     "RING_HASH",
     "MAGLEV",
     "IP_HASH",
-    "PERFORMANCE_BASED",  # by the load reports in the Pods' answers
+    "PERFORMANCE_BASED",  # by how long answers take, which Envoys measure
 )
 MANAGER = "service-per-algorithm"
 LABEL = "app.kubernetes.io/managed-by"

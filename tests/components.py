@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tools.docker.build import has_compose, has_engine
 from tools.kubernetes.build import find_programs
 
 KUBECONFIG = "XDS_TEST_KUBECONFIG"
@@ -58,6 +59,16 @@ COMPONENTS = (
         marker="kubectl",
         is_here=lambda: kubectl_binary() is not None,
         remedy="make kubernetes (needs Go 1.26), or any of 1.31 or newer on PATH",
+    ),
+    Component(
+        marker="docker",
+        is_here=lambda: has_engine() and has_compose(),
+        remedy="a running Docker Engine (Debian: docker.io), and make docker",
+    ),
+    Component(
+        marker="prometheus",
+        is_here=lambda: all(map(shutil.which, ("prometheus", "promtool"))),
+        remedy="apt install prometheus, or prometheus and promtool 2.42+ on PATH",
     ),
 )
 

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,7 +25,11 @@ from xds_server.cli import cli
 from xds_server.mesh.audience import audience_of
 from xds_server.mesh.event import Applied
 from xds_server.settings import (
+    AdviseSettings,
     BootstrapSettings,
+    ExplainSettings,
+    ImportGatewaySettings,
+    ImportIstioSettings,
     RenderSettings,
     ServeSettings,
     StatusSettings,
@@ -111,9 +116,10 @@ def test_check_prints_each_error_with_its_place_and_exits_1(good: Path) -> None:
 
 def test_check_says_what_it_read_and_what_else_it_found() -> None:
     done = run("check", POLICIES)
+    number = len([*POLICIES.glob("*.yaml")])
 
     assert done.returncode == 0
-    assert done.stderr == "0 errors in 0 files (21 files read, 4 warnings)\n"
+    assert done.stderr == f"0 errors in 0 files ({number} files read, 5 warnings)\n"
 
 
 def test_check_says_when_there_was_nothing_to_read(tmp_path: Path) -> None:
@@ -336,7 +342,11 @@ def test_a_flag_beats_the_environment_which_beats_the_default() -> None:
         ("serve", ServeSettings),
         ("render", RenderSettings),
         ("bootstrap", BootstrapSettings),
+        ("explain", ExplainSettings),
+        ("import istio", ImportIstioSettings),
+        ("import envoy-gateway", ImportGatewaySettings),
         ("try", TrySettings),
+        ("advise", AdviseSettings),
         ("status", StatusSettings),
     ],
 )
@@ -344,16 +354,226 @@ def test_help_names_the_variable_and_the_default_of_every_flag(
     command: str, settings: type[BaseSettings]
 ) -> None:
     """A variable is its prefix and the flag: XDS_SERVER_, or with the command."""
-    done = run(command, "--help")
+    done = run(*command.split(), "--help")
     text = " ".join(done.stdout.split())
     prefix = "XDS_SERVER_" if command in {"serve", "status"} else ""
-    prefix = prefix or f"XDS_SERVER_{command.upper()}_"
+    prefix = prefix or f"XDS_SERVER_{command.partition(' ')[0].upper()}_"
 
     for field in settings.model_fields:
         assert f"--{field.replace('_', '-')} " in text
         assert f"env: {prefix}{field.upper()}]" in text
     for default in ("5s", "127.0.0.1:18000", "console") if command == "serve" else ():
         assert f"[default: {default}; env: " in text
+
+
+RULE = """\
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: web}
+spec:
+  host: web
+  trafficPolicy: {loadBalancer: {simple: RANDOM}}
+"""
+ROUTED = """\
+apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: BackendTrafficPolicy
+metadata: {name: web}
+spec:
+  targetRefs: [{kind: HTTPRoute, name: web}]
+  loadBalancer: {type: Random}
+"""
+
+
+def test_what_is_imported_is_a_policy_that_check_accepts(
+    good: Path, tmp_path: Path
+) -> None:
+    foreign = tmp_path / "rule.txt"
+    foreign.write_text(RULE)
+    done = run("import", "istio", "-n", "shop", foreign)
+    good.write_text(f"{GOOD.rpartition('---')[0]}---\n{done.stdout}")
+
+    assert done.returncode == 0
+    assert done.stderr.startswith("1 policy of 1 object\n  hint: what Istio does ")
+    assert done.stdout.startswith(f"# DestinationRule shop/web, {foreign}:1:1\n")
+    assert run("check", good).stderr == "0 errors in 0 files (1 file read)\n"
+
+
+def test_what_is_not_carried_over_is_told_and_exits_1(tmp_path: Path) -> None:
+    foreign = tmp_path / "rule.yaml"
+    foreign.write_text(f"{RULE}  subsets: [{{name: v1}}]\n")
+    done = run("import", "istio", foreign)
+
+    assert done.returncode == 1
+    assert "type: Random" in done.stdout
+    assert done.stderr.startswith(
+        f"{foreign}:7:12: DestinationRule default/web: spec.subsets: not carried over: "
+    )
+
+
+def test_what_cannot_be_read_exits_1(tmp_path: Path) -> None:
+    done = run("import", "istio", tmp_path / "none.yaml")
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "no such file or directory" in done.stderr
+
+
+def test_import_reads_standard_input() -> None:
+    result = CliRunner().invoke(cli, ["import", "istio", "-"], input=RULE)
+
+    assert result.exit_code == 0
+    assert result.stdout.startswith("# DestinationRule default/web, -:1:1\n")
+
+
+def test_a_policy_whose_routes_are_not_there_is_for_services_that_are_named(
+    tmp_path: Path,
+) -> None:
+    foreign = tmp_path / "policy.yaml"
+    foreign.write_text(ROUTED)
+    done = run("import", "envoy-gateway", foreign, "--service", "shop/web")
+
+    assert (run("import", "envoy-gateway", foreign).returncode, done.returncode) == (
+        1,
+        0,
+    )
+    assert yaml.safe_load(done.stdout)["metadata"]["namespace"] == "shop"
+
+
+BROAD = """\
+apiVersion: traffic.xds-server.dev/v1alpha1
+kind: TrafficPolicy
+metadata: {namespace: xds-system, name: mesh}
+spec:
+  targetRefs: [{kind: Namespace, name: xds-system}]
+  clientSelector: {matchLabels: {tier: batch}}
+  healthCheck: {type: TCP}
+"""
+
+
+@pytest.fixture
+def two(good: Path) -> Path:
+    """Return a folder of a Service with its policy, and one for the mesh's batch jobs.
+
+    The second has an unusual namespace for that, where that is the root.
+    """
+    (good.parent / "mesh.yaml").write_text(BROAD)
+    return good.parent
+
+
+@pytest.mark.parametrize(
+    ("flags", "is_checked"),
+    [
+        (("--label", "tier=batch", "--label", "app=x"), True),
+        (("--label", "tier=web"), False),
+        ((), False),
+        (("--label", "tier=batch", "--root-namespace", "mesh-system"), False),
+    ],
+)
+def test_render_shows_what_is_for_a_client_with_labels(
+    two: Path, flags: tuple[str, ...], *, is_checked: bool
+) -> None:
+    done = run("render", two, "--type", "cluster", "-o", "json", *flags)
+
+    assert done.returncode == 0
+    (cluster,) = json.loads(done.stdout)["resources"]
+    assert ("health_checks" in cluster) == is_checked
+
+
+def test_every_command_that_reads_policies_knows_the_root_namespace(two: Path) -> None:
+    """One variable for all: they must not differ in what they take for the root."""
+    environment = {"XDS_SERVER_ROOT_NAMESPACE": "mesh-system"}
+    flags = ("--label", "tier=batch", "--type", "cluster", "-o", "json")
+    done = run("render", two, *flags, environment=environment)
+
+    assert "health_checks" not in done.stdout
+    for command in ("serve", "check", "render", "explain", "try", "advise"):
+        text = " ".join(run(command, "--help").stdout.split())
+        assert "[default: xds-system; env: XDS_SERVER_ROOT_NAMESPACE]" in text
+    wrong = run("check", two, "--root-namespace", "No")
+    assert wrong.returncode == 2
+    assert "--root-namespace: must be a DNS label" in wrong.stderr
+
+
+def test_explain_names_the_policy_and_the_line_of_every_field(two: Path) -> None:
+    flags = ("--label", "tier=batch", "-o", "json")
+    done = run("explain", "web", "--node-id", "me.shop", *flags, two)
+    found = json.loads(done.stdout)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (found["service"], found["labels"]) == ("shop/web", {"tier": "batch"})
+    (port,) = found["ports"]
+    assert (port["number"], port["name"], port["notInForce"]) == (80, "http", [])
+    fields = {each["field"]: each for each in port["fields"]}
+    assert fields["loadBalancer.type"] == {
+        "field": "loadBalancer.type",
+        "value": "Random",
+        "origin": "TrafficPolicy shop/web",
+        "place": f"{two / 'good.yaml'}:18:24",
+    }
+    assert fields["healthCheck.type"]["place"] == f"{two / 'mesh.yaml'}:7:23"
+    assert fields["healthCheck.interval"]["origin"] == "default"
+
+
+def test_explain_and_render_know_a_client_by_its_namespace(good: Path) -> None:
+    selector = "{namespaces: [jobs, ops], matchLabels: {tier: batch}}"
+    text = good.read_text().replace(
+        "spec:\n  targetRefs", f"spec:\n  clientSelector: {selector}\n  targetRefs"
+    )
+    good.write_text(text)
+    one, other = (f"of namespace {each} with tier=batch" for each in ("jobs", "ops"))
+    meant = f"for clients {one} or {other}"
+    for node_id, is_meant in (("a.ops", True), ("a.shop", False), ("a", False)):
+        flags = ("--node-id", node_id, "--label", "tier=batch", "-o", "json", good)
+        explained = json.loads(run("explain", "shop/web", *flags).stdout)
+        rendered = run("render", "--type", "cluster", *flags)
+        others = [each["reason"] for each in explained["ports"][0]["notInForce"]]
+
+        assert ("policies.random" in rendered.stdout) is is_meant
+        assert others == ([] if is_meant else [meant])
+
+
+def test_explain_shows_people_a_table(two: Path) -> None:
+    """Nothing is cut where the terminal is narrow."""
+    narrow, wide = [
+        run("explain", "shop/web:http", two, environment={"COLUMNS": columns})
+        for columns in ("60", "250")
+    ]
+
+    assert narrow.returncode == wide.returncode == 0
+    assert "shop/web:80 (http): in force" in wide.stdout
+    assert f"TrafficPolicy shop/web   {two / 'good.yaml'}:18:24" in wide.stdout
+    assert "ForOtherClients: for clients with tier=batch" in wide.stdout
+    letters = [Counter(each.stdout.replace(" ", "")) for each in (narrow, wide)]
+    assert all(letters[0][each] == letters[1][each] for each in "abcxyz:/.")
+
+
+def test_explain_exits_with_1_where_something_is_wrong(two: Path) -> None:
+    text = (two / "mesh.yaml").read_text().replace("name: mesh", "name: second")
+    (two / "second.yaml").write_text(text)
+    done = run("explain", "shop/web", "--label", "tier=batch", "-o", "json", two)
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("1 error in 1 file")
+    (port,) = json.loads(done.stdout)["ports"]
+    (loser,) = port["notInForce"]
+    assert loser["fate"] == "Conflicted"
+    assert loser["reason"] == "by TrafficPolicy xds-system/mesh, for the mesh"
+
+
+@pytest.mark.parametrize(
+    ("service", "complaint"),
+    [
+        ("web", "there is no Service default/web\n  hint: there are: shop/web"),
+        ("shop/api", "there is no Service shop/api\n  hint: there are: shop/web"),
+        ("shop/web:81", "Service shop/web has no TCP port 81\n  hint: there are: 80"),
+    ],
+)
+def test_explain_says_which_services_and_ports_there_are(
+    two: Path, service: str, complaint: str
+) -> None:
+    done = run("explain", service, two)
+
+    assert done.returncode == 2
+    assert done.stderr == f"error: {complaint}\n"
 
 
 @pytest.mark.parametrize(
@@ -488,6 +708,7 @@ def answering(body: str, code: int = 200) -> Iterator[str]:
         thread.join()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("body", "code"), [("not found", 404), ("<html>", 200)])
 def test_status_of_another_server_says_so_and_exits_3(body: str, code: int) -> None:
     with answering(body, code) as address:
@@ -497,6 +718,7 @@ def test_status_of_another_server_says_so_and_exits_3(body: str, code: int) -> N
     assert "is not the admin endpoint of an xds-server" in done.stderr
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("output", ["table", "json"])
 @pytest.mark.parametrize(("accepted", "code"), [("True", 0), ("False", 1)])
 def test_status_exits_1_where_a_policy_is_not_accepted(
@@ -534,6 +756,23 @@ def test_try_refuses_what_cannot_be_asked_for(
     assert done.stderr.startswith(f"error: {message}\n")
 
 
+@pytest.mark.envoy
+def test_try_says_where_all_policies_are_for_other_clients(good: Path) -> None:
+    """It measures as one client: without labels unless told otherwise."""
+    text = good.read_text().replace(
+        "spec:\n  targetRefs",
+        "spec:\n  clientSelector: {matchLabels: {a: b}}\n  targetRefs",
+    )
+    good.write_text(text)
+    done = run_program("try", good)
+
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == (
+        "error: all policies are for other clients\n"
+        "  hint: --label KEY=VALUE and --namespace NAME measure as such a client\n"
+    )
+
+
 def test_ctrl_c_while_importing_is_no_traceback() -> None:
     """The import of the command line is interrupted, as a Ctrl-C would."""
     code = """
@@ -558,6 +797,7 @@ runpy.run_module("xds_server", run_name="__main__")
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("flag", "other"),
     [("--xds-address", "--admin-address"), ("--admin-address", "--xds-address")],

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 CODE = """
 from xds_server.api.problem import Place, Problem
 from xds_server.app import _log_problem
@@ -16,6 +18,7 @@ _log_problem(Problem(place=place, message="no good"))
 """
 
 
+@pytest.mark.thorough
 def test_a_problem_is_told_by_place_message_and_hint() -> None:
     """What is not known is left out."""
     done = subprocess.run(  # noqa: S603 - our own code

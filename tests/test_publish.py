@@ -1,11 +1,24 @@
 """What is published of a mesh, where a Service of it cannot be translated."""
 
+from unittest import mock
+
 import pytest
 from structlog.testing import capture_logs
 
-from tests.mesh.documents import HTTP, TCP, endpoint, node, service, slice_of
+from tests.mesh.documents import (
+    HTTP,
+    TCP,
+    endpoint,
+    node,
+    policy,
+    service,
+    slice_of,
+)
+from tests.mesh.test_attachment import RANDOM
+from tests.translate.test_selection import CONNECT, HEADER
 from xds_server.api.document import Document
 from xds_server.api.kubernetes import ServicePort, ServiceSpec
+from xds_server.api.tls import CertificateAuthority, Tls, TlsMode
 from xds_server.mesh.event import Applied, Deleted
 from xds_server.mesh.index import Index
 from xds_server.publish import Publisher
@@ -13,7 +26,16 @@ from xds_server.serve.ending import NotReadyError
 from xds_server.serve.node import Node
 from xds_server.snapshot.view import Snapshot, View
 from xds_server.status import status_of
-from xds_server.xds import CLUSTER, ENDPOINT, LISTENER, PUSH_ORDER, ROUTE, Place
+from xds_server.xds import (
+    CLIENT_NAMESPACE,
+    CLUSTER,
+    ENDPOINT,
+    LISTENER,
+    PUSH_ORDER,
+    ROUTE,
+    SECRET,
+    Place,
+)
 
 NODE = Node(id="a.shop")
 ELSEWHERE = "not an address"
@@ -25,7 +47,8 @@ class Mesh:
 
     def __init__(self, *documents: Document) -> None:
         self.index = Index()
-        self.publisher = Publisher(self.index, Snapshot())
+        self.snapshot = Snapshot()
+        self.publisher = Publisher(self.index, self.snapshot)
         self.apply(*documents)
 
     def apply(self, *documents: Document) -> None:
@@ -194,6 +217,40 @@ def test_nodes_in_different_places_share_all_tables_and_see_their_own_endpoints(
     assert len({sent(each, "shop/api/80") for each in views}) == 1
 
 
+BATCH = Place(labels=frozenset({("tier", "batch")}))
+
+
+@pytest.mark.parametrize("clients", [None, {"tier": "batch"}])
+def test_only_sections_of_routes_change_routes(clients: dict[str, str] | None) -> None:
+    """They are of all Services: what is of one alone leaves them as they are."""
+    mesh = Mesh(service(), service("other"), slice_of(["10.0.0.1"]))
+    table = mesh.publisher.acquire(NODE).table(ROUTE)
+    (before,) = table
+    sequence = table.sequence
+    mesh.apply(policy("p", RANDOM, health_check=CONNECT, clients=clients))
+    (same,) = table
+    mesh.apply(policy("q", session=HEADER, clients=clients))
+    (after,) = table
+
+    assert same is before
+    assert before.forms is None
+    assert table.sequence == sequence + 1
+    assert after.version != before.version
+    assert (after.sotw == before.sotw) is bool(clients)
+    assert after.at(BATCH).sotw != before.sotw
+    assert bool(after.forms) is bool(clients)
+
+
+def test_a_policy_that_gives_some_clients_the_same_makes_no_forms_of_routes() -> None:
+    mesh = Mesh(service(), policy("p", session=HEADER))
+    table = mesh.publisher.acquire(NODE).table(ROUTE)
+    (before,) = table
+    mesh.apply(policy("q", session=HEADER, clients={"tier": "batch"}))
+    (after,) = table
+
+    assert after is before
+
+
 def test_a_hint_that_moves_is_published_though_no_endpoint_does() -> None:
     """For a node that says no place it is nothing new, and a new version all the same.
 
@@ -221,4 +278,81 @@ def test_a_node_name_alone_gives_its_place() -> None:
     mesh = Mesh(NEAR, TWO_ZONES, node("n2", region="north", zone="b"))
     view = mesh.publisher.acquire(Node(id="a.shop", metadata={"node_name": "n2"}))
 
-    assert view.place == Place(region="north", zone="b", node="n2")
+    own = frozenset({(CLIENT_NAMESPACE, "shop")})
+    assert view.place == Place(region="north", zone="b", node="n2", labels=own)
+
+
+LOCAL = "local/shop/web"
+OWN = Node(id="a.shop", metadata={"service": "web"}, zone="a")
+
+
+def test_an_envoy_is_told_of_the_service_that_it_belongs_to() -> None:
+    """While one says so; the assignment follows the Service, and is empty without."""
+    mesh = Mesh()
+    view = mesh.publisher.acquire(OWN)
+    empty = sent(view, LOCAL)
+    web, slice_ = service("web"), slice_of([endpoint("10.0.0.1", zone="a")])
+    mesh.apply(web, slice_)
+    full = sent(view, LOCAL)
+    other = mesh.publisher.acquire(OWN)
+    mesh.publisher.release(OWN)
+    kept = names(other, ENDPOINT)
+    mesh.delete(web)
+    gone = sent(view, LOCAL)
+    mesh.publisher.release(OWN)
+
+    assert b"10.0.0.1" in full
+    assert b"10.0.0.1" not in empty
+    assert gone == empty
+    assert kept == [LOCAL, "shop/web/80"]
+    assert LOCAL not in names(mesh.publisher.acquire(NODE), ENDPOINT)
+
+
+def test_only_the_first_and_the_last_that_belong_to_a_service_change_anything(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mesh = Mesh(service("web"), slice_of([endpoint("10.0.0.1")]))
+    other = mesh.publisher.acquire(NODE)
+    publish = mock.Mock(wraps=mesh.snapshot.publish)
+    monkeypatch.setattr(mesh.snapshot, "publish", publish)
+    counts = list[int]()
+    for step in (*[mesh.publisher.acquire] * 3, *[mesh.publisher.release] * 3) * 2:
+        step(OWN)
+        counts.append(publish.call_count)
+        assert (LOCAL in names(other, ENDPOINT)) is (len(counts) % 6 != 0)
+
+    assert counts == [1, 1, 1, 1, 1, 2, 3, 3, 3, 3, 3, 4]
+
+
+def test_other_clients_belong_to_nothing() -> None:
+    """Garbage is none, and a gRPC client has no cluster of its own."""
+    mesh = Mesh(service("web"))
+    for metadata, agent in (
+        ({}, ""),
+        ({"service": "My Service"}, ""),
+        ({"service": 7.0}, ""),
+        ({"service": "web"}, "gRPC Go"),
+    ):
+        view = mesh.publisher.acquire(
+            Node(id="b.shop", metadata=metadata, user_agent=agent)
+        )
+
+        assert LOCAL not in names(view, ENDPOINT)
+
+
+def test_a_secret_of_several_services_goes_with_the_last_of_them() -> None:
+    tls = Tls(mode=TlsMode.SIMPLE, ca=CertificateAuthority(file="/tls/ca.crt"))
+    web, api = service("web"), service("api")
+    mesh = Mesh(web, api, policy(targets=["*"], tls=tls))
+    view = mesh.publisher.acquire(NODE)
+    (name,) = names(view, SECRET)
+
+    mesh.delete(web)
+    assert names(view, SECRET) == [name]
+
+    mesh.apply(web)
+    mesh.delete(api)
+    assert names(view, SECRET) == [name]
+
+    mesh.delete(web)
+    assert names(view, SECRET) == []

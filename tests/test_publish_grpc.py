@@ -2,10 +2,15 @@
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 
 from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, DiscoveryResponse
 
+from tests.mesh.documents import policy, service, slice_of
+from tests.mesh.test_attachment import BY_HEADER
 from tests.translate.mesh_input import load_balancer, make_service, make_upstream
+from xds_server.api.policy import ClientSelector
+from xds_server.mesh.event import Applied
 from xds_server.mesh.index import Changes, Index
 from xds_server.mesh.model import Endpoint, Protocol, Service
 from xds_server.mesh.service import ServiceName
@@ -228,15 +233,15 @@ def test_audiences_share_nothing_that_is_named_differently() -> None:
 
 def test_an_audience_is_forgotten_with_its_last_stream() -> None:
     mesh = Mesh()
-    view = mesh.publisher.acquire(CALLER)
-    again = mesh.publisher.acquire(CALLER)
+    tables = mesh.publisher.acquire(CALLER).table(CLUSTER)
+    again = mesh.publisher.acquire(CALLER).table(CLUSTER)
     mesh.publisher.release(CALLER)
-    kept = mesh.publisher.acquire(CALLER)
+    kept = mesh.publisher.acquire(CALLER).table(CLUSTER)
     for _ in range(2):
         mesh.publisher.release(CALLER)
 
-    assert view is again is kept
-    assert mesh.publisher.acquire(CALLER) is not view
+    assert tables is again is kept
+    assert mesh.publisher.acquire(CALLER).table(CLUSTER) is not tables
 
 
 def test_every_stranger_that_is_followed_is_told_when_it_comes() -> None:
@@ -320,3 +325,60 @@ def test_an_envoy_beside_sees_its_own() -> None:
 
     assert count == 4  # Envoy's cluster, assignment and routes; the client's cluster
     assert body(sidecar, CLUSTER, "shop/web/80") != body(caller, CLUSTER, "shop/web/80")
+
+
+def test_clients_with_labels_are_told_what_is_for_them() -> None:
+    """Of hash keys that is in the routes, which gRPC alone reads there."""
+    index = Index()
+    publisher = Publisher(index, Snapshot())
+    documents = [
+        service(),
+        slice_of(["10.0.0.1"]),
+        policy("a", load_balancer({"type": "LeastRequest"})),
+        policy("b", BY_HEADER, clients={"tier": "batch"}),
+    ]
+    publisher.publish(index.apply([Applied(document=each) for each in documents]))
+    view = publisher.acquire(CALLER)
+    batch = publisher.acquire(
+        replace(CALLER, id="batch", metadata={"labels": {"tier": "batch"}})
+    )
+    found = [
+        (b"x-user" in routes, b"ring_hash" in cluster)
+        for each in (view, batch)
+        if (routes := seen(each, ROUTE, "grpc/shop/web/80"))
+        and (cluster := seen(each, CLUSTER, "shop/web/80"))
+    ]
+
+    assert batch.table(ROUTE) is view.table(ROUTE)
+    assert found == [(False, False), (True, True)]
+
+
+def test_clients_of_a_namespace_are_told_what_is_for_them() -> None:
+    """By its metadata, or by the name that it has."""
+    index = Index()
+    publisher = Publisher(index, Snapshot())
+    jobs = ClientSelector(namespaces=("jobs",))
+    documents = [
+        service(),
+        slice_of(["10.0.0.1"]),
+        policy("b", BY_HEADER, clients=jobs),
+    ]
+    publisher.publish(index.apply([Applied(document=each) for each in documents]))
+    views = [
+        publisher.acquire(replace(CALLER, id=name, metadata=metadata))
+        for name, metadata in (
+            ("a", {"namespace": "jobs"}),
+            ("b.jobs", {}),
+            ("c.jobs", {"namespace": "shop"}),
+        )
+    ]
+    found = [b"ring_hash" in seen(each, CLUSTER, "shop/web/80") for each in views]
+
+    assert found == [True, True, False]
+
+
+def seen(view: View, type_url: str, name: str) -> bytes:
+    """Return what a client that has *view* is sent."""
+    found = view.table(type_url).get(name)
+    assert found is not None
+    return found.at(view.place).sotw

@@ -72,6 +72,22 @@ def test_nothing_is_cut_at_80_columns() -> None:
         assert word in text
 
 
+def test_the_words_of_others_are_no_markup() -> None:
+    rejection = msgspec.structs.replace(
+        BAD_RING, resources=["[a-b]"], owners=["[red]"], message="no ['a'] in [/x]"
+    )
+    condition = msgspec.structs.replace(ACCEPTED, message="[a-b] [/y]")
+    found = status(condition, rejected=(rejection,))
+    found.nodes[0].id = "[bold]node[/z]"
+    found.policies[0].name = "[/p]"
+    found.policies[0].targets[0].target = {"kind": "Service", "name": "[/t]"}
+    text = " ".join(shown(found).split())
+
+    for words in ("[a-b] ([red]):", "['a']", "[/x]", "[/y]", "[bold]node[/z]"):
+        assert words in text
+    assert "shop/[/p] Service [/t]" in text
+
+
 def test_a_condition_says_what_holds_or_not_and_why() -> None:
     overridden = Condition(
         type="Overridden",

@@ -24,7 +24,7 @@ def required_version(module: Path, what: str) -> str:
         GoError: go.mod does not say.
     """
     text = (module / "go.mod").read_text()
-    found = re.search(rf"^\s*{re.escape(what)} (\S+)$", text, re.MULTILINE)
+    found = re.search(rf"^\s*{re.escape(what)} (\S+)( //.*)?$", text, re.MULTILINE)
     if found is None:
         message = f"{module / 'go.mod'} does not say which {what}"
         raise GoError(message)

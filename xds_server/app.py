@@ -15,6 +15,7 @@ from collections.abc import (
     Callable,
     Collection,
     Iterable,
+    Iterator,
     Sequence,
 )
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -26,11 +27,16 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from xds_server.api.problem import Problem, Severity
+from xds_server.control.loop import ControlLoop
+from xds_server.control.memory import Memory
+from xds_server.control.source import ControlSource
 from xds_server.debounce import Debounce
 from xds_server.engine import Snapshot, XdsServer
+from xds_server.journal import Journal
+from xds_server.mesh.event import Event
 from xds_server.mesh.index import Changes, Index
 from xds_server.mesh.service import ServiceName
-from xds_server.observe import Journal, Metrics
+from xds_server.observe import Metrics
 from xds_server.policy_status.survey import Survey
 from xds_server.publish import Publisher
 from xds_server.serve.admin import AdminEndpoint
@@ -39,6 +45,8 @@ from xds_server.sources.document_set import DocumentSet
 from xds_server.sources.files import FilesSource
 from xds_server.sources.source import Source, SourceError
 from xds_server.status import Json, status_of
+from xds_server.translate.cluster import try_patch
+from xds_server.weight_metrics import WeightMetrics
 
 if TYPE_CHECKING:
     from xds_server.policy_status.statuses import PolicyStatuses
@@ -78,25 +86,43 @@ class ControlPlane:
             source, self._statuses = _in_cluster(settings, documents, self._survey)
             sources.append(source)
         self._sources = tuple(sources)
-        self._index = Index(sources=[source.name for source in self._sources])
+        self._index = Index(
+            sources=[source.name for source in self._sources],
+            root_namespace=settings.root_namespace,
+            try_out=try_patch,
+        )
         self._snapshot = Snapshot()
         self._publisher = Publisher(self._index, self._snapshot)
+        self._memory = Memory(settings.state_file) if settings.state_file else None
         self._changed: set[ServiceName] = set()
         self._debounce = Debounce(quiet=_QUIET, ceiling=_CEILING)
         self._metrics = Metrics(self._publisher.tables)
+        self._metrics.show_ready(lambda: self._snapshot.is_ready)
         self._metrics.show_problems(lambda: (*self._index.problems, *self._problems()))
         if statuses := self._statuses:
             self._metrics.show_leader(lambda: statuses.is_leading)
+        journal = Journal()
+        self._loop = ControlLoop(
+            report_interval=self._report_seconds,
+            observers=(journal, *([self._memory] if self._memory else ())),
+        )
+        self._control = ControlSource(self._loop)
+        self._metrics.registry.register(
+            WeightMetrics(self._loop, self._control.standings)
+        )
         self._ready = asyncio.Event()
         self._server = XdsServer(
             snapshot=self._snapshot,
             directory=self._publisher,
+            load_report_sink=self._control,
             observers=(
-                Journal(),
+                journal,
                 self._metrics,
                 *([self._statuses] if self._statuses else ()),
             ),
         )
+        self._ask_for_load()
+        self._metrics.show_rejected(self._server.statuses)
         self._admin = AdminEndpoint(
             is_ready=lambda: self._snapshot.is_ready,
             status=self._status,
@@ -123,13 +149,18 @@ class ControlPlane:
                 )
             except OSError as error:
                 raise StartError(_why(error, settings)) from error
+            if self._memory is not None:
+                self._loop.restore(await asyncio.to_thread(self._memory.load))
             logger.info("listening", xds_address=xds, admin_address=admin)
             stack.callback(gc.set_threshold, *_COLLECTED_AT)
             gc.set_threshold(_SELDOM)
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
-            coroutines = [self._publish(), *map(self._follow, self._sources)]
+            sources = (*self._sources, self._control)
+            coroutines = [self._publish(), *map(self._follow, sources)]
             if self._statuses is not None:
                 coroutines.append(self._write_statuses(self._statuses))
+            if self._memory is not None:
+                coroutines.append(self._keep_weights(self._memory))
             for coroutine in coroutines:
                 stack.callback(tasks.create_task(coroutine).cancel)
             yield
@@ -137,14 +168,32 @@ class ControlPlane:
     async def _follow(self, source: Source) -> None:
         """Take in what *source* says, for ever."""
         async for events in source.batches():
-            changes = self._index.apply(events)
-            _log_problems(changes)
-            self._changed |= changes.services | changes.deleted
-            if changes.statuses and self._statuses is not None:
-                self._statuses.hear()
+            for changes in self._apply(events):
+                _log_problems(changes)
+                self._changed |= changes.services | changes.deleted
+                if changes.statuses and self._statuses is not None:
+                    self._statuses.hear()
             # What is published before all have listed would be published again.
             if self._index.listed and (self._changed or not self._snapshot.is_ready):
                 self._debounce.touch()
+
+    def _apply(self, events: Collection[Event]) -> Iterator[Changes]:
+        """Yield what *events* change, and what the weights change that follow of it."""
+        while events:
+            changes = self._index.apply(events)
+            yield changes
+            changed = changes.services | changes.deleted
+            services = self._index.services
+            events = self._control.heed({each: services.get(each) for each in changed})
+            self._ask_for_load()
+
+    def _ask_for_load(self) -> None:
+        demand = self._loop.demand
+        interval = timedelta(seconds=demand.interval)
+        self._server.ask_for_load(demand.clusters, interval)
+
+    def _report_seconds(self) -> float:
+        return self._server.report_interval.total_seconds()
 
     async def _publish(self) -> None:
         """Publish what has changed, for ever; a storm of changes is gathered."""
@@ -168,6 +217,7 @@ class ControlPlane:
                 )
             if not self._snapshot.is_ready:
                 self._snapshot.declare_ready()
+                self._loop.settle()
                 self._ready.set()
                 gc.freeze()
                 gc.set_threshold(*_COLLECTED_AT)
@@ -183,6 +233,14 @@ class ControlPlane:
         """
         await self._ready.wait()
         await statuses.run()
+
+    async def _keep_weights(self, memory: Memory) -> None:
+        """Write to a file what loops know, for ever.
+
+        Before everything is listed, that is less than what is in the file.
+        """
+        await self._ready.wait()
+        await memory.keep(self._loop.save)
 
     def _survey(self, peers: "Sequence[Peer]") -> Survey:
         return Survey(
@@ -203,6 +261,7 @@ class ControlPlane:
             self._index,
             self._server.statuses(),
             untranslated=self._problems(),
+            weighed=self._control.standings(),
             version=version("xds-server"),
             is_ready=self._snapshot.is_ready,
         )

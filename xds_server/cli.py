@@ -1,28 +1,29 @@
-"""The command line: the only place that prints.
+"""The command line: what there is to say, and what is said then.
 
-stdout is data, stderr everything else. Exit codes: 0 fine, 1 a finding (an invalid
-policy, a distribution that does not hold, a rejected configuration), 2 wrong usage,
-3 something needed is missing (an address in use, no Envoy, no answer), 130 interrupted.
-Rooms are imported by the command that needs them: `check` must not pay for Envoy.
+How it is printed, and the exit codes, are in `terminal`, the commands of `import` in
+`cli_import`. Rooms are imported by the command that needs them: `check` must not pay
+for Envoy.
 """
 
 import asyncio
-import signal
-from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, NoReturn, TypeVar
+from typing import Annotated
 
 import typer
-from pydantic import ValidationError
-from pydantic_settings import BaseSettings
 
-from xds_server.flag import complaints, flag
+from xds_server.api.problem import Problem
+from xds_server.cli_import import import_
+from xds_server.cli_lab import Paths, advise, cancel_on_sigterm, lab_failures
+from xds_server.flag import flag
 from xds_server.settings import (
     BootstrapSettings,
+    CheckSettings,
     Client,
+    ExplainSettings,
     LogFormat,
     LogLevel,
+    MeshSettings,
     Mode,
     RenderFormat,
     RenderSettings,
@@ -31,13 +32,18 @@ from xds_server.settings import (
     Role,
     ServeSettings,
     StatusSettings,
+    TopSettings,
     TrySettings,
 )
-
-EXIT_FINDING = 1
-EXIT_USAGE = 2
-EXIT_MISSING = 3
-EXIT_INTERRUPTED = 130
+from xds_server.terminal import (
+    EXIT_FINDING,
+    EXIT_INTERRUPTED,
+    EXIT_USAGE,
+    emit,
+    fail,
+    say,
+    settings_of,
+)
 
 cli = typer.Typer(
     name="xds-server",
@@ -49,50 +55,8 @@ cli = typer.Typer(
     epilog="Exit codes: 0 fine, 1 a finding, 2 wrong usage, 3 something is missing, "
     "130 interrupted.",
 )
-
-Settings = TypeVar("Settings", bound=BaseSettings)
-
-
-def _settings(settings: type[Settings], flags: Mapping[str, object]) -> Settings:
-    """Return the settings made of *flags* over environment over defaults, or exit."""
-    fields = settings.model_fields
-    given = {
-        name: value
-        for name, value in flags.items()
-        if name in fields and value not in (None, [])
-    }
-    try:
-        return settings(**given)  # type: ignore[arg-type]  # pydantic checks them
-    except ValidationError as error:
-        for complaint in complaints(error, settings, given):
-            _say(f"error: {complaint}")
-        raise typer.Exit(EXIT_USAGE) from None
-
-
-def _say(text: str) -> None:
-    """Write *text* for people, to stderr."""
-    typer.echo(text, err=True)
-
-
-def _data(text: str) -> None:
-    """Write *text* as data, to stdout."""
-    typer.echo(text)
-
-
-def _fail(reason: object, code: int = EXIT_MISSING) -> NoReturn:
-    _say(f"error: {reason}")
-    raise typer.Exit(code)
-
-
-Paths = Annotated[
-    list[Path],
-    typer.Argument(
-        metavar="PATH",
-        help="Files and directories of policies and Kubernetes manifests.",
-        show_default=False,
-    ),
-]
-
+cli.add_typer(import_)
+cli.command()(advise)
 
 OptionalPaths = Annotated[
     list[Path] | None,
@@ -104,9 +68,12 @@ OptionalPaths = Annotated[
 ]
 
 
+RootNamespace = Annotated[str | None, flag(MeshSettings, "root_namespace")]
+
+
 def _show_version(is_asked: bool) -> None:  # noqa: FBT001 - a callback of typer's
     if is_asked:
-        _data(f"xds-server {version('xds-server')}")
+        emit(f"xds-server {version('xds-server')}")
         raise typer.Exit
 
 
@@ -136,6 +103,7 @@ def serve(
     log_format: Annotated[LogFormat | None, flag(ServeSettings, "log_format")] = None,
     log_level: Annotated[LogLevel | None, flag(ServeSettings, "log_level")] = None,
     stop_timeout: Annotated[str | None, flag(ServeSettings, "stop_timeout")] = None,
+    state_file: Annotated[Path | None, flag(ServeSettings, "state_file")] = None,
     kubernetes: Annotated[
         bool | None, flag(ServeSettings, "kubernetes", "--kubernetes")
     ] = None,
@@ -144,13 +112,14 @@ def serve(
     selector: Annotated[str | None, flag(ServeSettings, "selector")] = None,
     lease: Annotated[str | None, flag(ServeSettings, "lease")] = None,
     replica: Annotated[str | None, flag(ServeSettings, "replica")] = None,
+    root_namespace: RootNamespace = None,
 ) -> None:
     """Serve policies to Envoys, and follow every change on disk and in a cluster."""
-    settings = _settings(ServeSettings, locals())
+    settings = settings_of(ServeSettings, locals())
     try:
         settings.require_use(paths or [])
     except ValueError as error:
-        _fail(error, EXIT_USAGE)
+        fail(error, EXIT_USAGE)
 
     from xds_server import app
     from xds_server.log import configure_logging
@@ -159,20 +128,42 @@ def serve(
     try:
         asyncio.run(app.serve(paths or [], settings))
     except app.StartError as error:
-        _fail(error)
+        fail(error)
 
 
 @cli.command()
-def check(paths: Paths) -> None:
+def check(
+    paths: Paths,
+    *,
+    envoy: Annotated[bool | None, flag(CheckSettings, "envoy", "--envoy")] = None,
+    root_namespace: RootNamespace = None,
+) -> None:
     """Print every error in policies and manifests, with its place."""
+    mesh = settings_of(MeshSettings, locals())
+    settings = settings_of(CheckSettings, locals())
+
     from xds_server import offline
 
-    findings = offline.check(paths)
+    findings = offline.check(paths, root_namespace=mesh.root_namespace)
+    if settings.envoy:
+        findings = findings.with_more(_judge(paths, mesh.root_namespace))
     for problem in findings.problems:
-        _data(str(problem))
-    _say(str(findings))
+        emit(str(problem))
+    say(str(findings))
     if findings.has_errors:
         raise typer.Exit(EXIT_FINDING)
+
+
+def _judge(paths: list[Path], root_namespace: str) -> tuple[Problem, ...]:
+    """Return what a real Envoy refuses."""
+    from xds_server.lab import judgement
+    from xds_server.lab.envoy import find_envoy
+    from xds_server.lab.error import LabError
+
+    try:
+        return judgement.judge(paths, find_envoy(), root_namespace=root_namespace)
+    except LabError as error:
+        fail(error)
 
 
 @cli.command()
@@ -184,7 +175,7 @@ def crd() -> None:
 
     definition = custom_resource_definition()
     text = yaml.safe_dump(definition, sort_keys=False, allow_unicode=True, width=100)
-    _data(text.rstrip("\n"))
+    emit(text.rstrip("\n"))
 
 
 @cli.command()
@@ -192,8 +183,10 @@ def render(
     paths: Paths,
     *,
     node_id: Annotated[str | None, flag(RenderSettings, "node_id")] = None,
+    label: Annotated[list[str] | None, flag(RenderSettings, "label")] = None,
     client: Annotated[Client | None, flag(RenderSettings, "client")] = None,
     role: Annotated[Role | None, flag(RenderSettings, "role")] = None,
+    region: Annotated[str | None, flag(RenderSettings, "region")] = None,
     zone: Annotated[str | None, flag(RenderSettings, "zone")] = None,
     node_name: Annotated[str | None, flag(RenderSettings, "node_name")] = None,
     type: Annotated[  # noqa: A002 - the flag's name
@@ -202,25 +195,32 @@ def render(
     output: Annotated[
         RenderFormat | None, flag(RenderSettings, "output", "-o", "--output")
     ] = None,
+    root_namespace: RootNamespace = None,
 ) -> None:
     """Print what a node would be sent, without serving it."""
-    settings = _settings(RenderSettings, locals())
+    settings = settings_of(RenderSettings, locals())
+    mesh = settings_of(MeshSettings, locals())
 
     from xds_server import offline
     from xds_server.mesh.model import Locality
     from xds_server.translate import render as text
     from xds_server.xds import SHORT_NAMES
 
-    metadata = {"role": settings.role.value, "node_name": settings.node_name}
+    metadata = {
+        "role": settings.role.value,
+        "node_name": settings.node_name,
+        "labels": settings.labels,
+    }
     resources, findings = offline.render(
         paths,
         node_id=settings.node_id,
         metadata=metadata,
         user_agent=settings.client.value,
-        locality=Locality(zone=settings.zone),
+        locality=Locality(region=settings.region, zone=settings.zone),
+        root_namespace=mesh.root_namespace,
     )
     for problem in findings.problems:
-        _say(str(problem))
+        say(str(problem))
     wanted = settings.type
     mapping = text.resources_as_mapping(
         each
@@ -228,9 +228,58 @@ def render(
         if wanted is None or SHORT_NAMES[each.type_url] == wanted
     )
     as_yaml = settings.output is RenderFormat.YAML
-    _data((text.to_yaml(mapping) if as_yaml else text.to_json(mapping)).rstrip("\n"))
+    emit((text.to_yaml(mapping) if as_yaml else text.to_json(mapping)).rstrip("\n"))
     if findings.has_errors:
-        _say(f"{findings}: what has an error is left out")
+        say(f"{findings}: what has an error is left out")
+        raise typer.Exit(EXIT_FINDING)
+
+
+@cli.command()
+def explain(
+    service: Annotated[
+        str,
+        typer.Argument(
+            metavar="SERVICE",
+            help="NAMESPACE/NAME[:PORT]; the client's namespace may be left out.",
+            show_default=False,
+        ),
+    ],
+    paths: Paths,
+    *,
+    node_id: Annotated[str | None, flag(ExplainSettings, "node_id")] = None,
+    label: Annotated[list[str] | None, flag(ExplainSettings, "label")] = None,
+    output: Annotated[
+        ReportFormat | None, flag(ExplainSettings, "output", "-o", "--output")
+    ] = None,
+    root_namespace: RootNamespace = None,
+) -> None:
+    """Print what a client gets of a Service: each field, who says it, and where."""
+    settings = settings_of(ExplainSettings, locals())
+    mesh = settings_of(MeshSettings, locals())
+
+    from rich.console import Console
+
+    from xds_server import explanation_table as shown, offline
+
+    try:
+        explanations, name, findings = offline.explain(
+            paths,
+            service=service,
+            node_id=settings.node_id,
+            labels=settings.labels,
+            root_namespace=mesh.root_namespace,
+        )
+    except KeyError as error:
+        fail(error.args[0], EXIT_USAGE)
+    if settings.output is ReportFormat.JSON:
+        emit(shown.explanations_json(name, settings.labels, explanations))
+    else:
+        console = Console()
+        for table in shown.explanation_tables(name, explanations):
+            console.print(table)
+            console.print()
+    if findings.has_errors:
+        say(f"{findings}: `xds-server check` prints them")
         raise typer.Exit(EXIT_FINDING)
 
 
@@ -242,6 +291,7 @@ def bootstrap(
     role: Annotated[Role | None, flag(BootstrapSettings, "role")] = None,
     node_cluster: Annotated[str | None, flag(BootstrapSettings, "node_cluster")] = None,
     namespace: Annotated[str | None, flag(BootstrapSettings, "namespace")] = None,
+    service: Annotated[str | None, flag(BootstrapSettings, "service")] = None,
     label: Annotated[list[str] | None, flag(BootstrapSettings, "label")] = None,
     region: Annotated[str | None, flag(BootstrapSettings, "region")] = None,
     zone: Annotated[str | None, flag(BootstrapSettings, "zone")] = None,
@@ -255,15 +305,18 @@ def bootstrap(
         str | None, flag(BootstrapSettings, "listen_address")
     ] = None,
     listen_port: Annotated[int | None, flag(BootstrapSettings, "listen_port")] = None,
+    stats_address: Annotated[
+        str | None, flag(BootstrapSettings, "stats_address")
+    ] = None,
 ) -> None:
     """Print the bootstrap with which an Envoy, or gRPC, finds this server."""
-    settings = _settings(BootstrapSettings, locals())
+    settings = settings_of(BootstrapSettings, locals())
     try:
-        _data(_bootstrap(settings).rstrip("\n"))
+        emit(_bootstrap(settings).rstrip("\n"))
     except ValueError as error:
-        _fail(error, EXIT_USAGE)
+        fail(error, EXIT_USAGE)
     if settings.hint:
-        _say(f"hint: {settings.hint}")
+        say(f"hint: {settings.hint}")
 
 
 def _bootstrap(settings: BootstrapSettings) -> str:
@@ -296,6 +349,7 @@ def _bootstrap(settings: BootstrapSettings) -> str:
                 node_cluster=settings.node_cluster,
                 role=model.Role(settings.role.value),
                 namespace=settings.namespace,
+                service=settings.service,
                 labels=settings.labels,
                 region=settings.region,
                 zone=settings.zone,
@@ -305,6 +359,7 @@ def _bootstrap(settings: BootstrapSettings) -> str:
                 admin_address=settings.admin_address,
                 listen_address=settings.listen_address,
                 listen_port=settings.listen_port,
+                stats_address=settings.stats_address,
             )
         )
     )
@@ -317,15 +372,19 @@ def try_(
     service: Annotated[str | None, flag(TrySettings, "service")] = None,
     requests: Annotated[int | None, flag(TrySettings, "requests")] = None,
     concurrency: Annotated[int | None, flag(TrySettings, "concurrency")] = None,
+    label: Annotated[list[str] | None, flag(TrySettings, "label")] = None,
+    namespace: Annotated[str | None, flag(TrySettings, "namespace")] = None,
     seed: Annotated[int | None, flag(TrySettings, "seed")] = None,
     envoy: Annotated[Path | None, flag(TrySettings, "envoy")] = None,
     plot: Annotated[Path | None, flag(TrySettings, "plot")] = None,
     output: Annotated[
         ReportFormat | None, flag(TrySettings, "output", "-o", "--output")
     ] = None,
+    root_namespace: RootNamespace = None,
 ) -> None:
     """Measure policies on a real Envoy and judge what was measured."""
-    _try(paths, _settings(TrySettings, locals()))
+    mesh = settings_of(MeshSettings, locals())
+    _try(paths, settings_of(TrySettings, locals()), mesh)
 
 
 @cli.command()
@@ -337,7 +396,8 @@ def demo(
     ] = None,
 ) -> None:
     """Measure every algorithm: `try` with the packaged examples."""
-    settings = _settings(TrySettings, locals())
+    settings = settings_of(TrySettings, locals())
+    mesh = settings_of(MeshSettings, {})
 
     from xds_server.lab.error import LabError
     from xds_server.lab.example import packaged_examples
@@ -345,32 +405,21 @@ def demo(
     try:
         examples = packaged_examples()
     except LabError as error:
-        _fail(error)
-    _try([examples], settings)
+        fail(error)
+    _try([examples], settings, mesh)
 
 
-def _try(paths: list[Path], settings: TrySettings) -> None:
+def _try(paths: list[Path], settings: TrySettings, mesh: MeshSettings) -> None:
     """Measure, print the report, and exit as the verdicts say."""
-    from xds_server.lab.error import LabError, UsageError
-    from xds_server.lab.trial import InvalidDocumentsError
-
-    try:
-        holds = asyncio.run(_measure(paths, settings))
-    except InvalidDocumentsError as error:
-        _say(str(error))
-        raise typer.Exit(EXIT_FINDING) from None
-    except UsageError as error:
-        _fail(error, EXIT_USAGE)
-    except LabError as error:
-        _fail(error)
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        _say("interrupted")
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+    with lab_failures():
+        holds = asyncio.run(_measure(paths, settings, mesh))
     if not holds:
         raise typer.Exit(EXIT_FINDING)
 
 
-async def _measure(paths: list[Path], settings: TrySettings) -> bool:
+async def _measure(
+    paths: list[Path], settings: TrySettings, mesh: MeshSettings
+) -> bool:
     """Measure and print; return whether everything holds.
 
     SIGTERM cancels it, as Ctrl-C does: what was started is ended, what was written for
@@ -378,9 +427,7 @@ async def _measure(paths: list[Path], settings: TrySettings) -> bool:
     """
     from xds_server.lab import plot, report, trial
 
-    task = asyncio.current_task()
-    assert task is not None  # noqa: S101 - this is a coroutine
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    cancel_on_sigterm()
     if settings.plot is not None:
         plot.require_plot(settings.plot)
     with report.show_progress() as progress:
@@ -392,14 +439,16 @@ async def _measure(paths: list[Path], settings: TrySettings) -> bool:
             seed=settings.seed,
             envoy=settings.envoy,
             progress=progress,
+            root_namespace=mesh.root_namespace,
+            labels=settings.labels,
         )
     if settings.output is ReportFormat.JSON:
-        _data(report.report_json(result))
+        emit(report.report_json(result))
     else:
         report.print_report(result)
     if settings.plot is not None:
         plot.draw_report(result, settings.plot)
-        _say(f"wrote {settings.plot}")
+        say(f"wrote {settings.plot}")
     return result.holds
 
 
@@ -411,30 +460,64 @@ def status(
         ReportFormat | None, flag(StatusSettings, "output", "-o", "--output")
     ] = None,
 ) -> None:
-    """Show what the nodes of a running server hold, and every policy.
+    """Show what the nodes of a running server hold, every policy, and weights.
 
     The exit code is 1 where a policy is not accepted, a node rejects something, or the
     server is not ready.
     """
-    settings = _settings(StatusSettings, locals())
+    settings = settings_of(StatusSettings, locals())
 
     from rich.console import Console
 
     from xds_server import status_table as shown
+    from xds_server.weight_table import weight_table
 
     try:
         answer = asyncio.run(shown.fetch_status(settings.admin_address))
         found = shown.decode_status(answer)
     except shown.StatusError as error:
-        _fail(f"{error}\n  hint: --admin-address says where the server's is")
+        fail(f"{error}\n  hint: --admin-address says where the server's is")
     if settings.output is ReportFormat.JSON:
-        _data(answer.decode())
+        emit(answer.decode())
     else:
         console = Console()
-        for table in shown.status_tables(found):
+        weights = map(weight_table, found.weights)
+        for table in (*shown.status_tables(found), *weights):
             console.print(table)
             console.print()
         for line in shown.problem_lines(found):
-            _data(line)
+            emit(line)
     if not found.is_fine:
         raise typer.Exit(EXIT_FINDING)
+
+
+@cli.command()
+def top(
+    *,
+    admin_address: Annotated[str | None, flag(StatusSettings, "admin_address")] = None,
+    service: Annotated[str | None, flag(TopSettings, "service")] = None,
+    refresh: Annotated[str | None, flag(TopSettings, "refresh")] = None,
+    once: Annotated[bool | None, flag(TopSettings, "once", "--once")] = None,
+) -> None:
+    """Watch how the endpoints of weighed Services stand: rate, latency, weight, why.
+
+    The figures are of the last period of reports. Ctrl-C ends it.
+    """
+    asked = settings_of(StatusSettings, {"admin_address": admin_address})
+    settings = settings_of(TopSettings, locals())
+
+    from rich.console import Console
+
+    from xds_server.status_table import StatusError
+    from xds_server.top import show_once, watch
+
+    console, service = Console(), settings.service
+    try:
+        if settings.once:
+            asyncio.run(show_once(console, asked.admin_address, service))
+        else:
+            asyncio.run(watch(console, asked.admin_address, service, settings.refresh))
+    except StatusError as error:
+        fail(error)
+    except KeyboardInterrupt:
+        raise typer.Exit(EXIT_INTERRUPTED) from None

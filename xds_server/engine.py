@@ -21,6 +21,7 @@ from weakref import WeakValueDictionary
 
 from google.protobuf.message import Message
 
+from xds_server.load import ClusterLoad, EndpointLoad, LoadReport, MetricSum
 from xds_server.serve.client import (
     ClientStatus,
     Connection,
@@ -30,7 +31,7 @@ from xds_server.serve.client import (
 )
 from xds_server.serve.ending import NotReadyError, RequestError
 from xds_server.serve.grpc_server import XdsServer
-from xds_server.serve.load_stats import LoadReportSink
+from xds_server.serve.lrs import LoadReportSink
 from xds_server.serve.node import Node, ViewDirectory
 from xds_server.serve.quarantine import Rejection
 from xds_server.serve.response import Cause, Delivery, Head, Mode, Response
@@ -63,13 +64,17 @@ __all__ = [
     "Cause",
     "Changes",
     "ClientStatus",
+    "ClusterLoad",
     "Connection",
     "Delivery",
     "DemandTable",
+    "EndpointLoad",
     "Group",
     "Groups",
     "Head",
+    "LoadReport",
     "LoadReportSink",
+    "MetricSum",
     "Mode",
     "Node",
     "NotReadyError",
@@ -105,6 +110,7 @@ def resource_of(
     version: str = "",
     aliases: Iterable[str] = (),
     ttl: timedelta | None = None,
+    refresh: timedelta | None = None,
     owners: Iterable[str] = (),
 ) -> Resource:
     """Return *message* as an encoded resource.
@@ -117,6 +123,7 @@ def resource_of(
         aliases: Other names that clients may ask for it by.
         ttl: How long clients that know of it keep the resource without hearing from
             the server.
+        refresh: How often clients are sent it again, whole and unchanged.
         owners: What it was made of, for whoever reads of a rejection; no client is
             told.
 
@@ -132,6 +139,7 @@ def resource_of(
         version=version,
         aliases=tuple(aliases),
         ttl=ttl,
+        refresh=refresh,
         owners=tuple(owners),
     )
 

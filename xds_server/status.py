@@ -1,7 +1,8 @@
-"""What `/status` says, as JSON values: nodes, policies, problems.
+"""What `/status` says, as JSON values: nodes, policies, weights, problems.
 
-In: the index and the connected clients, at one moment. Out: plain mappings whose keys
-are camelCase, like all that users read and write. Nothing is decided here.
+In: the index, how weighed ports stand, and the connected clients, at one moment. Out:
+plain mappings whose keys are camelCase, like all that users read and write. Nothing is
+decided here.
 """
 
 import re
@@ -10,10 +11,16 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from xds_server.api.problem import Problem, in_order
+from xds_server.control.standing import EndpointStanding, PortStanding
 from xds_server.engine import ClientStatus, Rejection, TypeStatus
-from xds_server.mesh.audience import client_of
+from xds_server.mesh.audience import (
+    audience_of,
+    client_of,
+    service_of as own_service,
+)
 from xds_server.mesh.index import Index
 from xds_server.mesh.model import Client
+from xds_server.mesh.neighbour import are_wanted, knows_zones, tell_strangers
 from xds_server.mesh.proxyless import tell
 from xds_server.mesh.service import ServiceName
 from xds_server.mesh.status import PolicyStatus
@@ -30,6 +37,7 @@ def status_of(
     clients: Iterable[ClientStatus],
     *,
     untranslated: Iterable[Problem],
+    weighed: Iterable[PortStanding] = (),
     version: str,
     is_ready: bool,
 ) -> Json:
@@ -43,6 +51,12 @@ def status_of(
     statuses = [index.statuses[key] for key in sorted(index.statuses)]
     if any(map(_is_grpc, clients)):
         statuses = [tell(status, index.services) for status in statuses]
+    if are_wanted(index.services):
+        envoys = [each for each in clients if not _is_grpc(each)]
+        strangers = sum(not _knows_zones(each, index) for each in envoys)
+        counts = {"strangers": strangers, "number": len(envoys)}
+        if strangers:
+            statuses = [tell_strangers(s, index.services, **counts) for s in statuses]
     return {
         "server": {
             "version": version,
@@ -53,6 +67,7 @@ def status_of(
         "policies": [
             _policy(status, rejections.get(str(status.key), ())) for status in statuses
         ],
+        "weights": [_weights(port) for port in weighed],
         "problems": [
             _problem(problem) for problem in in_order((*index.problems, *untranslated))
         ],
@@ -61,6 +76,13 @@ def status_of(
 
 def _is_grpc(client: ClientStatus) -> bool:
     return client_of(client.connection.node.user_agent) is Client.GRPC
+
+
+def _knows_zones(client: ClientStatus, index: Index) -> bool:
+    node = client.connection.node
+    audience, _ = audience_of(node.metadata, node_id=node.id)
+    own = own_service(node.metadata, audience.namespace)
+    return knows_zones(own, node.zone, index.services)
 
 
 def _node(client: ClientStatus, services: Collection[ServiceName]) -> Json:
@@ -168,6 +190,41 @@ def _policy(status: PolicyStatus, rejections: Sequence[str]) -> Json:
             for target in status.targets
         ],
     }
+
+
+def _weights(port: PortStanding) -> Json:
+    return {
+        "namespace": port.namespace,
+        "service": port.service,
+        "port": port.port,
+        "periodSeconds": port.period,
+        "reporters": port.reporters,
+        "lastReportSecondsAgo": _rounded(port.report_age),
+        "lastPushSecondsAgo": _rounded(port.push_age),
+        "pushes": port.pushes,
+        "endpoints": [_endpoint(each) for each in port.endpoints],
+    }
+
+
+def _endpoint(endpoint: EndpointStanding) -> Json:
+    return {
+        "address": endpoint.address,
+        "weight": endpoint.weight,
+        "baseWeight": endpoint.base,
+        "share": _rounded(endpoint.share),
+        "answersPerSecond": _rounded(endpoint.rate),
+        "latencySeconds": _rounded(endpoint.latency),
+        "errorRatio": _rounded(endpoint.errors),
+        "load": _rounded(endpoint.load),
+        "errorFactor": _rounded(endpoint.error_factor),
+        "evidenceSecondsAgo": _rounded(endpoint.evidence_age),
+        "reason": endpoint.reason,
+    }
+
+
+def _rounded(number: float | None) -> float | None:
+    """Return *number* with as many digits as somebody reads."""
+    return None if number is None else float(f"{number:.4g}")
 
 
 def _problem(problem: Problem) -> Json:

@@ -1,7 +1,9 @@
 """`/status` for people: tables of nodes and policies, and problems as `check` prints.
 
-In: the admin address of a running server. Out: its answer, rich tables and lines of it.
-Nothing is cut where a terminal is narrow: long values go on in the next line.
+In: the admin address of a running server. Out: its answer, rich tables and lines of it;
+those of weights are `weight_table`'s.
+Nothing is cut where a terminal is narrow: long values go on in the next line. Values
+are text as it is, not markup.
 """
 
 import os
@@ -12,6 +14,7 @@ import aiohttp
 import msgspec
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from xds_server.api import problem
 
@@ -75,6 +78,36 @@ class Policy(Struct):
     targets: list[Target]
 
 
+class Endpoint(Struct):
+    """An endpoint whose weight is computed; times are in seconds.
+
+    Unset is what is not known yet, or what reports do not tell.
+    """
+
+    address: str
+    weight: int
+    share: float
+    answers_per_second: float
+    latency_seconds: float | None
+    error_ratio: float
+    load: float | None
+    error_factor: float
+    evidence_seconds_ago: float | None
+    reason: str | None
+
+
+class WeighedPort(Struct):
+    """A port of a Service whose weights are computed."""
+
+    namespace: str
+    service: str
+    port: int
+    reporters: int
+    last_report_seconds_ago: float | None
+    last_push_seconds_ago: float | None
+    endpoints: list[Endpoint]
+
+
 class Problem(Struct):
     """Something wrong in a document."""
 
@@ -98,6 +131,7 @@ class Status(Struct):
     nodes: list[Node]
     policies: list[Policy]
     problems: list[Problem]
+    weights: list[WeighedPort] = []
 
     @property
     def is_fine(self) -> bool:
@@ -194,7 +228,8 @@ def _nodes(nodes: list[Node]) -> Table:
         for name, state in node.types.items():
             rejections = (f"{_rejection(each)}" for each in state.rejected)
             version = (state.acknowledged_version or "-")[:_BRIEF]
-            table.add_row(*names, name, version, "\n".join((state.state, *rejections)))
+            states = "\n".join((state.state, *rejections))
+            table.add_row(*map(Text, (*names, name, version, states)))
             names = ("", "")
     return table
 
@@ -212,7 +247,8 @@ def _policies(policies: list[Policy]) -> Table:
         name = f"{policy.namespace}/{policy.name}"
         for target in policy.targets:
             conditions = "\n".join(map(_condition, target.conditions))
-            table.add_row(name, _target_name(target.target), conditions)
+            cells = (name, _target_name(target.target), conditions)
+            table.add_row(*map(Text, cells))
             name = ""
     return table
 

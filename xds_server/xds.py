@@ -3,6 +3,7 @@
 Nothing here does anything; it is what rooms call things.
 """
 
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final, NamedTuple, Protocol
@@ -36,16 +37,31 @@ SHORT_NAMES: Final = {
     ENDPOINT: "endpoint",
     LISTENER: "listener",
     ROUTE: "route",
+    SECRET: "secret",
 }
 """What people call the types, on the command line, in logs and in metrics."""
 
 
+Labels = frozenset[tuple[str, str]]
+"""Labels as pairs of a key and its value; no key is there twice."""
+
+CLIENT_NAMESPACE: Final = "@namespace"
+"""The key under which the namespace of a client is among its labels.
+
+No label can have it: a key of Kubernetes begins with a letter or a digit.
+"""
+
+
 class Place(NamedTuple):
-    """Where a node runs, as far as that is known; `node` is the machine's name."""
+    """Where a node stands, as far as that is known; `node` is the machine's name.
+
+    `labels` say among whom, by `CLIENT_NAMESPACE` in which namespace, too.
+    """
 
     region: str = ""
     zone: str = ""
     node: str = ""
+    labels: Labels = frozenset()
 
 
 NOWHERE: Final = Place()
@@ -57,6 +73,19 @@ class Forms(Protocol):
     @property
     def fingerprint(self) -> bytes:
         """A hash of all that the bodies depend on."""
+        ...
+
+    @property
+    def owners(self) -> Mapping[Labels, tuple[str, ...]]:
+        """What the forms were made of, by labels of `nearest` places (`owners_at`).
+
+        Those that have none of them were made of what the resource was made of.
+        """
+        ...
+
+    @property
+    def lens(self) -> Hashable:
+        """All that `nearest` depends on: forms of equal ones see places alike."""
         ...
 
     def nearest(self, place: Place) -> Place:
@@ -72,17 +101,32 @@ class Forms(Protocol):
         ...
 
 
+def owners_at(
+    near: Place,
+    owners: Mapping[Labels, tuple[str, ...]],
+    otherwise: tuple[str, ...],
+) -> tuple[str, ...]:
+    """Return what the form of a `nearest` place was made of.
+
+    That is by the most labels of *owners* that it has.
+    """
+    found = (labels for labels in owners if labels <= near.labels)
+    return owners.get(max(found, key=len, default=near.labels), otherwise)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
     """One encoded resource.
 
     `body` is the serialised message of `type_url` (the value of the Any, not the Any).
     A client may ask for it by any of its `aliases` too. It expires at clients that
-    know of `ttl`, unless they hear from the server. `version` is what clients are told;
+    know of `ttl`, unless they hear from the server. Whoever holds it is sent it again
+    after each `refresh`, whole and unchanged: some messages have a clock in them that
+    starts when they arrive. `version` is what clients are told;
     whoever sets it promises that equal versions mean equal content. Else it is a hash
     of the content. `owners` are what it was made of, in words for whoever has to trace
     a rejection; no client is told. `forms` are what nodes of some places are sent in
-    its place; those of FULL_STATE_TYPES have none.
+    its place.
     """
 
     type_url: str
@@ -90,6 +134,7 @@ class Resource:
     body: bytes
     aliases: tuple[str, ...] = ()
     ttl: timedelta | None = None
+    refresh: timedelta | None = None
     version: str = ""
     owners: tuple[str, ...] = ()
     forms: Forms | None = None
@@ -100,4 +145,5 @@ class Resource:
             return self
         near = self.forms.nearest(place)
         body = self.body if near == NOWHERE else self.forms.body(near)
-        return replace(self, body=body, version="", forms=None)
+        owners = owners_at(near, self.forms.owners, self.owners)
+        return replace(self, body=body, owners=owners, version="", forms=None)

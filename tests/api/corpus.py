@@ -7,10 +7,10 @@ server hold its verdicts to those of `check`.
 import re
 from pathlib import Path
 
+from tests.api import sections
 from tests.api.policies import HEAD
 
 SOURCE_IP = "hashOn: [{sourceIP: {}}]"
-ORCA = "performanceBased: {source: OrcaHeaders}"
 VARIANTS = {
     "RoundRobin": "type: RoundRobin",
     "Random": "type: Random",
@@ -20,13 +20,22 @@ VARIANTS = {
     "RingHash": f"type: RingHash, {SOURCE_IP}",
     "Maglev": f"type: Maglev, {SOURCE_IP}",
     "IPHash": "type: IPHash",
-    "PerformanceBased": f"type: PerformanceBased, {ORCA}",
+    "PerformanceBased": "type: PerformanceBased",
+    "PerformanceBased metrics": "type: PerformanceBased, "
+    "performanceBased: {metrics: [cpu_utilization]}",
+    "PerformanceBased OrcaHeaders": "type: PerformanceBased, "
+    "performanceBased: {source: OrcaHeaders}",
+    "PerformanceBased OrcaOutOfBand": "type: PerformanceBased, "
+    "performanceBased: {source: OrcaOutOfBand}",
 }
 WITH_SLOW_START = {
     "RoundRobin",
     "Weighted RoundRobin",
     "LeastRequest",
     "PerformanceBased",
+    "PerformanceBased metrics",
+    "PerformanceBased OrcaHeaders",
+    "PerformanceBased OrcaOutOfBand",
 }
 WITH_WEIGHTS = {
     "Weighted RoundRobin",
@@ -35,6 +44,8 @@ WITH_WEIGHTS = {
     "RingHash",
     "Maglev",
     "IPHash",
+    "PerformanceBased",
+    "PerformanceBased metrics",
 }
 HASHED = {"RingHash", "Maglev"}
 BLOCKS = {
@@ -65,6 +76,15 @@ _EXAMPLES = """
 {type: PerformanceBased, performanceBased: {source: OrcaHeaders,
  metrics: [application_utilization, named_metrics.queue, utilization.gpu]}}
 
+{type: PerformanceBased, performanceBased: {balance: RoundRobin, updatePeriod: 30s},
+ weights: {rules: [{fromLabel: weight}]}, slowStart: {window: 30s}}
+
+{type: Weighted, weights: {groups: [{matchLabels: {version: v2}, share: 10},
+ {matchLabels: {version: v1}, share: 90}]}}
+
+{type: Maglev, hashOn: [{sourceIP: {}}], weights: {rules: [{fromLabel: size}],
+ groups: [{matchLabels: {track: canary}, share: 0.5}], others: 99.5}}
+
 {type: LeastRequest, leastRequest: {selectionMethod: FullScan}, weights: {},
  slowStart: {window: 1m, aggression: 2, minWeightPercent: 1}}
 """
@@ -73,9 +93,15 @@ EXAMPLES = [one.strip() for one in _EXAMPLES.replace("\n ", " ").split("\n\n")]
 LEAST = "{{type: LeastRequest, leastRequest: {{{}}}}}"
 RING = "{{type: RingHash, hashOn: [{{sourceIP: {{}}}}], ringHash: {{{}}}}}"
 MAGLEV = "{{type: Maglev, hashOn: [{{sourceIP: {{}}}}], maglev: {{{}}}}}"
+COMPUTED = "{{type: PerformanceBased, performanceBased: {{{}}}}}"
 ORCA = "{{type: PerformanceBased, performanceBased: {{source: OrcaHeaders, {}}}}}"
+OUT_OF_BAND = ORCA.replace("OrcaHeaders", "OrcaOutOfBand")
 SLOW = "{{type: RoundRobin, slowStart: {{{}}}}}"
 WEIGHTS = "{{type: Weighted, weights: {{{}}}}}"
+GROUP = "{{type: Weighted, weights: {{groups: [{{matchLabels: {{a: b}}, {}}}]}}}}"
+OTHERS = WEIGHTS.replace(
+    "{{{}}}", "{{groups: [{{matchLabels: {{a: b}}, share: 1}}], {}}}"
+)
 KEY = "{{type: Maglev, hashOn: [{{{}}}]}}"
 
 PRIME = "must be a prime number"
@@ -104,6 +130,14 @@ LIMITS: list[tuple[str, str, list[str], list[str], str]] = [
      "must be a duration between 1ms and 87600h"),
     (ORCA, "updatePeriod", ["100ms", "87600h"], ["99ms", "87601h"],
      "must be a duration between 100ms and 87600h"),
+    (OUT_OF_BAND, "reportPeriod", ["100ms", "87600h"], ["99ms", "87601h"],
+     "must be a duration between 100ms and 87600h"),
+    (OUT_OF_BAND, "reportPort", ["1", "65535"], ["0", "65536", "1.5"],
+     "must be an integer between 1 and 65535"),
+    (COMPUTED, "updatePeriod", ["1s", "87600h"], ["99ms", "87601h"],
+     "must be a duration between 100ms and 87600h"),
+    (COMPUTED, "updatePeriod", ["1s"], ["100ms", "999ms"],
+     "must be >= 1s when source is ControlPlane"),
     (SLOW, "window", ["1s", "87600h"], ["999ms", "0s", "87601h"],
      "must be a duration between 1s and 87600h"),
     (SLOW, "window", ["1m30s"], ["10", "-1s", "1.5s", "s", "1d", "''"],
@@ -115,6 +149,13 @@ LIMITS: list[tuple[str, str, list[str], list[str], str]] = [
     (WEIGHTS, "default", ["0", "1000000"], ["-1", "1000001", "1.5"],
      "must be an integer between 0 and 1000000"),
     (WEIGHTS, "rules", ["[]"], ["{}", "5"], "must be a list"),
+    (WEIGHTS, "groups", ["[]"], ["{}", "5"], "must be a list"),
+    (GROUP, "share", ["0", "0.001", "1000000"], ["-1", "1000001", ".nan", '"5"'],
+     "must be a number between 0 and 1000000"),
+    (OTHERS, "others", ["0", "0.5", "1000000"], ["-1", "1000001", ".inf"],
+     "must be a number between 0 and 1000000"),
+    (WEIGHTS, "others", [], ["0", "1"], "only allowed with groups"),
+    (WEIGHTS, "groups: [], others", [], ["1"], "only allowed with groups"),
 ]  # fmt: skip
 
 NAMES: list[tuple[str, list[str], list[str], str | tuple[str, ...]]] = [
@@ -188,10 +229,34 @@ RULES = {
         f'.fromResourceRequest.divisor: {QUANTITY} (got "0")'
     ),
 }
+_ONE_GROUP = "{matchLabels: {a: b}, share: 1}"
 LISTS: list[tuple[str, str]] = [
     (
         WEIGHTS.format(f"rules: [{','.join(['{fromLabel: a}'] * 33)}]"),
         "weights.rules: must have at most 32 entries (got 33)",
+    ),
+    (
+        WEIGHTS.format(f"groups: [{','.join([_ONE_GROUP] * 33)}]"),
+        "weights.groups: must have at most 32 entries (got 33)",
+    ),
+    (
+        WEIGHTS.format(
+            "groups: [{matchLabels: {a: b, c: d}, share: 1}, "
+            "{matchLabels: {a: b}, share: 1}, {matchLabels: {c: d, a: b}, share: 2}]"
+        ),
+        "weights.groups[2]: named twice",
+    ),
+    (
+        WEIGHTS.format("groups: [{share: 1}]"),
+        "weights.groups[0].matchLabels: required",
+    ),
+    (
+        WEIGHTS.format("groups: [{matchLabels: {a: b}}]"),
+        "weights.groups[0].share: required",
+    ),
+    (
+        WEIGHTS.format("groups: [{matchLabels: {}, share: 1}]"),
+        "weights.groups[0].matchLabels: must have at least 1 entry (got 0)",
     ),
     (
         f"{{type: Maglev, hashOn: [{','.join(['{sourceIP: {}}'] * 9)}]}}",
@@ -211,35 +276,7 @@ LISTS: list[tuple[str, str]] = [
     ),
 ]
 
-LATER_SECTIONS = [
-    "adaptiveConcurrency",
-    "admissionControl",
-    "circuitBreaker",
-    "clientSelector",
-    "connection",
-    "envoyPatch",
-    "healthCheck",
-    "locality",
-    "outlierDetection",
-    "overload",
-    "overrideHost",
-    "panicThreshold",
-    "rateLimit",
-    "retry",
-    "session",
-    "staleEndpoints",
-    "tls",
-]
-LATER_FIELDS = [
-    "performanceBased.reportPeriod",
-    "performanceBased.reportPort",
-    "performanceBased.smoothing",
-    "performanceBased.deadbandPercent",
-    "performanceBased.minWeight",
-    "performanceBased.maxWeight",
-    "weights.groups",
-    "weights.others",
-]
+LATER_FIELDS = ["retry.perTryTimeout", "tls.ca.system", "tls.ca.configMapRef"]
 
 MANY = ", ".join(f"{{kind: Service, name: a{number}}}" for number in range(17))
 TARGETS = {
@@ -265,6 +302,15 @@ TARGETS = {
     ),
     f"[{MANY}]": (
         "x.yaml:5:15: spec.targetRefs: must have at most 16 entries (got 17)"
+    ),
+    "[{kind: Namespace, name: shop, sectionName: http}]": (
+        "x.yaml:5:59: spec.targetRefs[0].sectionName: a Namespace has no ports "
+        '(got "http")\n  hint: leave it out, or name a Service'
+    ),
+    "[{kind: Service, name: a, namespace: b}]": (
+        "x.yaml:5:41: spec.targetRefs[0].namespace: a policy cannot reach into another "
+        'namespace (got "b")\n  hint: leave it out: targets are in the namespace of '
+        "the policy, which may be that of the Service"
     ),
     "[{kind: Service, name: a, section: b}]": (
         "x.yaml:5:41: spec.targetRefs[0].section: unknown field\n"
@@ -405,6 +451,18 @@ MORE: list[str] = [
     ORCA.format("metrics: [named_metrics.a/b, utilization.x]"),
     ORCA.format("metrics: ['named_metrics.a b']"),
     ORCA.format("metrics: [named_metrics.]"),
+    COMPUTED.format("metrics: [named_metrics.queue]"),
+    COMPUTED.format("balance: LeastRequest"),
+    COMPUTED.format("balance: Random"),
+    COMPUTED.format("source: ControlPlane, errorPenalty: 1"),
+    COMPUTED.format("blackoutPeriod: 10s"),
+    COMPUTED.format("expiration: 3m"),
+    COMPUTED.format("reportPort: 9090"),
+    COMPUTED.format("smoothing: 0.5"),
+    ORCA.format("balance: LeastRequest"),
+    ORCA.format("reportPort: 9090"),
+    ORCA.format("reportPeriod: 1s"),
+    OUT_OF_BAND.format("metrics: [cpu_utilization]"),
     "{type: PerformanceBased, performanceBased: {}}",
     "{type: Random, performanceBased: {source: OrcaHeaders}}",
     KEY.format("cookie: {name: a, ttl: 87600h1s}"),
@@ -438,11 +496,45 @@ MORE_TARGETS: list[str] = [
     f"[{{kind: Service, name: {'a' * 64}}}]",
 ]
 
+_ANYBODY = "needs namespaces, matchLabels or both (got none)"
+_MANY = ", ".join(f"n{number}" for number in range(17))
+
+SELECTORS: list[tuple[str, str]] = [
+    ("{namespaces: [ops]}", ""),
+    ("{namespaces: [ops, jobs]}", ""),
+    ("{matchLabels: {tier: batch}}", ""),
+    ("{namespaces: [ops], matchLabels: {tier: batch}}", ""),
+    ("{namespaces: null, matchLabels: {tier: batch}}", ""),
+    ("{}", f": {_ANYBODY}"),
+    ("{namespaces: null}", f": {_ANYBODY}"),
+    ("{namespaces: []}", "namespaces: must have at least 1 entry (got 0)"),
+    ("{namespaces: ops}", 'namespaces: must be a list (got "ops")'),
+    ("{namespaces: [Ops]}", "namespaces[0]: must be a DNS label"),
+    ("{namespaces: [ops, jobs, ops]}", "namespaces[2]: named twice (got ops again)"),
+    (f"{{namespaces: [{_MANY}]}}", "namespaces: must have at most 16 entries"),
+    ("{namespaces: [ops], matchLabels: {}}", "matchLabels: must have at least 1 entry"),
+]
+"""What may stand at `clientSelector`, and how what is said of it begins."""
+
 _FOLDER = Path(__file__).parent
 _FILES = [
     *_FOLDER.glob("testdata/*.in.yaml"),
     *_FOLDER.parents[1].glob("policies/*.yaml"),
 ]
+
+
+LOCALITIES = {
+    "None": "{type: None}",
+    "Failover": "{type: Failover}",
+    "Weighted": "{type: Weighted, weighted: {rules: [{to: [{zone: a, weight: 1}]}]}}",
+    "ZoneAware": "{type: ZoneAware}",
+    "LoadAware": "{type: LoadAware}",
+}
+_PLAIN = {"RoundRobin", "Random", "Weighted RoundRobin", "LeastRequest"}
+ZONED = {*_PLAIN, "PerformanceBased", "PerformanceBased metrics"}
+"""The algorithms that can route by zones."""
+LOADED = {*_PLAIN, "PerformanceBased metrics", "PerformanceBased OrcaHeaders"}
+"""Those that can do so by load, with the endpoints' reports in answers."""
 
 
 def corpus() -> dict[str, str]:
@@ -469,19 +561,28 @@ def corpus() -> dict[str, str]:
         ),
         *map(RULE.format, RULES),
         *(written for written, _ in LISTS),
-        *(
-            f"{{type: Weighted, {block}: {{{name}: 5}}}}"
-            for block, name in (field.split(".") for field in LATER_FIELDS)
-        ),
         *EXAMPLES,
         *MORE,
     ]
     found |= {one: f"{HEAD}  loadBalancer: {one}\n" for one in balancers}
     found |= {
+        f"{section}: {one}": f"{HEAD}  {section}: {one}\n"
+        for section, one in sections.ALL
+    }
+    found |= {
         f"targetRefs: {one}": HEAD.replace("[{kind: Service, name: cart}]", one)
         for one in (*TARGETS, *MORE_TARGETS)
     }
-    found |= {f"{one}: {{}}": f"{HEAD}  {one}: {{}}\n" for one in LATER_SECTIONS}
+    found |= {
+        f"clientSelector: {one}": f"{HEAD}  clientSelector: {one}\n"
+        for one, _ in SELECTORS
+    }
+    found |= {
+        f"{name} with {kind}": f"{HEAD}  loadBalancer: {{{balancer}}}\n"
+        f"  locality: {locality}\n"
+        for name, balancer in VARIANTS.items()
+        for kind, locality in LOCALITIES.items()
+    }
     return found | {
         "nothing but targets": HEAD,
         "no spec": HEAD.partition("spec:")[0],

@@ -23,11 +23,11 @@ def load_balancer(written: str) -> LoadBalancer:
     return document.body.spec.load_balancer
 
 
-def errors(written: str) -> list[str]:
-    """Give what is wrong with this `loadBalancer`: its paths below it and messages."""
-    decoded = decode(f"{HEAD}  loadBalancer: {written}\n".encode(), source="x.yaml")
+def errors(written: str, section: str = "loadBalancer") -> list[str]:
+    """Give what is wrong with this *section*: its paths below it and messages."""
+    decoded = decode(f"{HEAD}  {section}: {written}\n".encode(), source="x.yaml")
     return [
-        f"{one.path.removeprefix('spec.loadBalancer').removeprefix('.')}: {one.message}"
+        f"{one.path.removeprefix(f'spec.{section}').removeprefix('.')}: {one.message}"
         for one in decoded.problems
         if one.severity is Severity.ERROR
     ]

@@ -15,10 +15,9 @@ from xds_server.api.model import Model
 from xds_server.api.policy import (
     LeastRequest,
     PerformanceBased,
-    PolicySpec,
+    Retry,
     RingHash,
     SlowStart,
-    Weights,
 )
 from xds_server.api.schema import RULES, Rule
 
@@ -127,7 +126,7 @@ def test_kubectl_shows_these_columns() -> None:
     ]
 
 
-@pytest.mark.parametrize("model", [PolicySpec, PerformanceBased, Weights])
+@pytest.mark.parametrize("model", [Retry])
 def test_what_comes_later_is_an_unknown_field(model: type[Model]) -> None:
     fields = msgspec.convert(object_schema(model)["properties"], Part)
 
@@ -146,23 +145,29 @@ def test_defaults_are_written_as_users_do() -> None:
     assert field(LeastRequest, "selectionMethod")["default"] == "NChoices"
     assert field(HashCookie, "ttl")["default"] == "0s"
     assert field(HashCookie, "secure")["default"] is False
-    assert PARTS[".spec.loadBalancer.weights.rules"]["default"] == [
-        {"fromAnnotation": "traffic.xds-server.dev/weight"}
+    assert PARTS[".spec.retry.retryOn"]["default"] == [
+        *("connect-failure", "refused-stream", "unavailable", "reset-before-request")
     ]
 
 
 def test_no_default_is_applied_where_leaving_out_means_something_else() -> None:
     assert "default" not in field(LeastRequest, "choiceCount")
     assert "default" not in field(RingHash, "maximumRingSize")
+    assert "default" not in field(PerformanceBased, "updatePeriod")
+    assert "default" not in field(PerformanceBased, "expiration")
     assert "default" not in PARTS[".spec.loadBalancer.hashOn"]
     assert "default" not in PARTS[".spec.loadBalancer.weights"]
+    assert "default" not in PARTS[".spec.loadBalancer.weights.rules"]
 
 
 def test_choices_are_those_that_are_built() -> None:
-    """A default that comes later makes its field a required one."""
-    assert field(PerformanceBased, "source")["enum"] == ["OrcaHeaders"]
-    assert object_schema(PerformanceBased)["required"] == ["source"]
-    assert PARTS[".spec.targetRefs[].kind"]["enum"] == ["Service"]
+    assert field(PerformanceBased, "source")["enum"] == [
+        "ControlPlane",
+        "OrcaHeaders",
+        "OrcaOutOfBand",
+    ]
+    assert field(PerformanceBased, "source")["default"] == "ControlPlane"
+    assert PARTS[".spec.targetRefs[].kind"]["enum"] == ["Service", "Namespace"]
 
 
 def test_bounds_are_those_of_the_field_itself() -> None:

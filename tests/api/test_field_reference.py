@@ -2,32 +2,56 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, TypeGuard, get_args
+from unittest import mock
 
 import pytest
 from annotated_types import Ge, Gt, Le
+from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
 from xds_server.api.duration import format_duration
 from xds_server.api.model import Model
-from xds_server.api.policy import PolicyMetadata, PolicySpec
+from xds_server.api.policy import PolicyMetadata, PolicySpec, Retry
 from xds_server.api.weights import WEIGHT_ANNOTATION, Weights
+from xds_server.mesh.model import Sections
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "policy.md"
 REQUIRED: Final = {  # by rules between fields, which a field itself does not know
-    "spec.loadBalancer.performanceBased",
     "spec.loadBalancer.hashOn",
-    "spec.loadBalancer.performanceBased.source",
+    "spec.healthCheck.http",
+    "spec.session.cookie",
+    "spec.session.header",
+    "spec.locality.weighted",
 }
-FILLED: Final = {"weighted", "leastRequest", "ringHash", "maglev", "ipHash", "weights"}
+FILLED: Final = {
+    "spec.loadBalancer.weighted",
+    "spec.loadBalancer.leastRequest",
+    "spec.loadBalancer.ringHash",
+    "spec.loadBalancer.maglev",
+    "spec.loadBalancer.ipHash",
+    "spec.loadBalancer.performanceBased",
+    "spec.loadBalancer.weights",
+    "spec.healthCheck.grpc",
+    "spec.healthCheck.tcp",
+    "spec.retry.backoff",
+    "spec.adaptiveConcurrency.minRTT",
+    "spec.locality.failover",
+    "spec.locality.zoneAware",
+    "spec.locality.loadAware",
+}
 """Blocks that their type brings along: left out, they are empty."""
 
 _SPELLED: Final[Mapping[object, str]] = {
     "": '""',
-    ("cpu_utilization",): "[cpu_utilization]",
+    ("200",): '["200"]',
+    ("100-499",): '["100-499"]',
+    ("Zone", "Region"): "[Zone, Region]",
+    Retry().retry_on: f"[{', '.join(Retry().retry_on)}]",
     Weights().rules: f"[{{fromAnnotation: {WEIGHT_ANNOTATION}}}]",
 }
 
@@ -127,7 +151,7 @@ def test_defaults_and_ranges_are_those_of_the_models(section: str) -> None:
         expected = written(field.get_default())
         if field.is_required() or f"{section}.{name}" in REQUIRED:
             expected = "required"
-        elif section == "spec.loadBalancer" and name in FILLED:
+        elif f"{section}.{name}" in FILLED:
             expected = "`{}`"
 
         assert (name, row["default"]) == (name, expected)
@@ -146,13 +170,28 @@ def test_what_a_field_means_is_said_in_the_same_words(section: str) -> None:
 
 
 def test_every_choice_is_named() -> None:
-    """But for those that come later."""
-    later = {"Namespace", "ControlPlane", "OrcaOutOfBand"}
     page = PAGE.read_text("utf-8")
     for model in SECTIONS.values():
         for field in built(model).values():
             for one in leaves(field.annotation):
                 if isinstance(one, type) and issubclass(one, StrEnum):
-                    assert {f"`{c}`" for c in one if c not in later} <= set(
+                    assert {f"`{c}`" for c in one} <= set(
                         re.findall(r"`[^`\n]+`", page)
                     )
+
+
+def test_what_begins_anew_with_routes_names_all_that_routes_go_by() -> None:
+    every = Sections()
+    for each in fields(Sections):
+        object.__setattr__(every, each.name, mock.sentinel.given)
+    of_routes = every.of_routes
+    names = {
+        to_camel(each.name)
+        for each in fields(Sections)
+        if getattr(of_routes, each.name) is mock.sentinel.given
+    }
+    said = re.findall(r"what routes go by \((.*?)\)", PAGE.read_text("utf-8"))
+
+    assert len(said) == 2
+    for each in said:
+        assert set(each.replace("`", "").split(", ")) == names

@@ -78,8 +78,7 @@ def test_a_block_is_allowed_for_its_own_algorithm_only(
     variant: str, block: str
 ) -> None:
     owner = next(owner for owner, own in BLOCKS.items() if own == block)
-    content = "{source: OrcaHeaders}" if block == "performanceBased" else "{}"
-    found = errors(f"{{{VARIANTS[variant]}, {block}: {content}}}")
+    found = errors(f"{{{VARIANTS[variant]}, {block}: {{}}}}")
 
     kind = variant.split(maxsplit=1)[0]
     assert found == [f"{block}: only allowed when type is {owner} (got {kind})"]
@@ -108,6 +107,7 @@ def test_the_block_named_like_the_type_is_there_and_no_other() -> None:
         f"{{type: Maglev, {SOURCE_IP}}}": {"maglev": Maglev(), "hash_on": keys},
         "{type: IPHash}": {"ip_hash": IPHash()},
         "{type: Weighted}": {"weighted": Weighted(), "weights": Weights()},
+        "{type: PerformanceBased}": {"performance_based": PerformanceBased()},
         "{type: Random}": {},
     }
 
@@ -236,9 +236,57 @@ def test_envoys_name_for_orca_needs_no_source() -> None:
 
     assert block is not None
     assert block.source is PerformanceSource.ORCA_HEADERS
-    assert errors(written % "source: ControlPlane") == [
-        "performanceBased.source: ControlPlane is not supported yet"
-    ]
+    assert block.metrics == ("cpu_utilization",)
+    (error,) = errors(written % "source: ControlPlane, errorPenalty: 2")
+    assert error.startswith("performanceBased.errorPenalty: only allowed when ")
+
+
+@pytest.mark.parametrize("spelled", ["source: CONTROL_PLANE, ", "source: null, ", ""])
+@pytest.mark.parametrize(
+    ("field", "needed", "fitting", "other"),
+    [
+        ("reportPeriod: 1s", "OrcaOutOfBand", "ORCA_OUT_OF_BAND", "OrcaHeaders"),
+        ("reportPort: 9090", "OrcaOutOfBand", "ORCA_OUT_OF_BAND", "OrcaHeaders"),
+        ("errorPenalty: 2", "OrcaHeaders or OrcaOutOfBand", "OrcaHeaders", None),
+        ("blackoutPeriod: 1s", "OrcaHeaders or OrcaOutOfBand", "OrcaHeaders", None),
+        ("expiration: 1m", "OrcaHeaders or OrcaOutOfBand", "OrcaOutOfBand", None),
+        ("balance: RoundRobin", "ControlPlane", "ControlPlane", "OrcaHeaders"),
+    ],
+)
+def test_each_source_of_performance_has_fields_of_its_own(
+    field: str, needed: str, fitting: str, other: str | None, spelled: str
+) -> None:
+    written = "{type: PerformanceBased, performanceBased: {%s%s}}"
+    refused = f"performanceBased.{field.partition(':')[0]}: only allowed when source is"
+    by_default = errors(written % (spelled, field))
+
+    assert errors(written % (f"source: {fitting}, ", field)) == []
+    if other:
+        assert errors(written % (f"source: {other}, ", field)) == [
+            f"{refused} {needed} (got {other})"
+        ]
+    if needed == "ControlPlane":
+        assert by_default == []
+    else:
+        (error,) = by_default
+        assert error.startswith(f"{refused} {needed} (got ")
+
+
+def test_what_is_left_out_depends_on_the_source() -> None:
+    """Latency is measured without a metric; ORCA's own default is utilization."""
+    computed = load_balancer("{type: PerformanceBased}").performance_based
+    written = "{type: PerformanceBased, performanceBased: {source: OrcaHeaders}}"
+    reported = load_balancer(written).performance_based
+
+    assert computed
+    assert reported
+    assert computed.is_measured
+    assert not reported.is_measured
+    assert (computed.metrics, computed.update_period.total_seconds()) == ((), 10)
+    assert (reported.metrics, reported.update_period.total_seconds()) == (
+        ("cpu_utilization",),
+        1,
+    )
 
 
 @pytest.mark.parametrize("kind", LoadBalancerType)
@@ -252,9 +300,13 @@ def test_every_algorithm_has_a_default_for_the_annotation(
     if kind in {LoadBalancerType.RING_HASH, LoadBalancerType.MAGLEV}:
         assert found.hash_on == (HashKey(source_ip=SourceIP()),)
     if kind is LoadBalancerType.PERFORMANCE_BASED:
-        assert found.performance_based == PerformanceBased(
-            source=PerformanceSource.ORCA_HEADERS
-        )
+        assert found.performance_based == PerformanceBased()
+
+
+def test_the_annotation_knows_envoys_name_for_orca() -> None:
+    found = default_load_balancer("CLIENT_SIDE_WEIGHTED_ROUND_ROBIN").performance_based
+
+    assert found == PerformanceBased(source=PerformanceSource.ORCA_HEADERS)
 
 
 def test_python_may_use_its_own_field_names_and_documents_may_not() -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.api.corpus import LATER_FIELDS, LATER_SECTIONS, TARGETS
-from tests.api.policies import HEAD
+from tests.api.corpus import LATER_FIELDS, SELECTORS, TARGETS
+from tests.api.policies import HEAD, errors
 from xds_server.api.decode import decode
 from xds_server.api.policy import TargetRef, TrafficPolicy
 from xds_server.api.problem import ObjectKey, Severity, report
@@ -23,41 +23,26 @@ def said(targets: str) -> str:
     return report(decode(data, source="x.yaml").problems)
 
 
-@pytest.mark.parametrize("section", LATER_SECTIONS)
-def test_sections_of_later_releases_are_refused_and_known(section: str) -> None:
-    """They are neither accepted and ignored, nor called unknown."""
-    data = f"{HEAD}  loadBalancer: {{}}\n  {section}: {{}}\n"
+@pytest.mark.parametrize(("written", "said"), SELECTORS)
+def test_a_selector_says_whose_traffic_a_policy_is_for(written: str, said: str) -> None:
+    found = errors(written, "clientSelector")
 
-    assert report(decode(data.encode(), source="x.yaml").problems) == (
-        f"x.yaml:7:3: spec.{section}: not supported yet (got a mapping)\n"
-        "  hint: leave it out: this release would not act on it\n"
-        "1 error in 1 file"
-    )
+    assert len(found) == bool(said)
+    assert "".join(found).startswith(said)
 
 
 @pytest.mark.parametrize("field", LATER_FIELDS)
-def test_so_are_fields_of_later_releases(field: str) -> None:
-    block, _, name = field.partition(".")
-    kind = "Weighted" if block == "weights" else "PerformanceBased"
-    source = "" if block == "weights" else "source: OrcaHeaders, "
-    data = f"{HEAD}  loadBalancer: {{type: {kind}, {block}: {{{source}{name}: 5}}}}\n"
-    (problem,) = decode(data.encode(), source="x.yaml").problems
+def test_fields_of_later_releases_are_refused_and_known(field: str) -> None:
+    section, *inner = field.split(".")
+    written = "5"
+    for name in reversed(inner):
+        written = f"{{{name}: {written}}}"
+    data = f"{HEAD}  {section}: {written}\n"
+    problems = decode(data.encode(), source="x.yaml").problems
 
-    assert problem.path == f"spec.loadBalancer.{field}"
-    assert problem.message == "not supported yet (got 5)"
-
-
-@pytest.mark.parametrize(
-    "source", ["", "source: ControlPlane", "source: ORCA_OUT_OF_BAND"]
-)
-def test_so_are_sources_of_later_releases(source: str) -> None:
-    written = f"{{type: PerformanceBased, performanceBased: {{{source}}}}}"
-    data = f"{HEAD}  loadBalancer: {written}\n"
-    (problem,) = decode(data.encode(), source="x.yaml").problems
-
-    assert problem.path == "spec.loadBalancer.performanceBased.source"
-    assert problem.message.endswith("is not supported yet")
-    assert problem.hint == "source: OrcaHeaders"
+    assert f"spec.{field}: not supported yet (got 5)" in [
+        f"{each.path}: {each.message}" for each in problems
+    ]
 
 
 def test_a_target_is_a_service_or_one_port_of_it() -> None:

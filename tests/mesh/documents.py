@@ -23,7 +23,9 @@ from xds_server.api.kubernetes import (
     ServiceSpec,
     SliceEndpoint,
 )
+from xds_server.api.model import Model
 from xds_server.api.policy import (
+    ClientSelector,
     LoadBalancer,
     PolicyMetadata,
     PolicySpec,
@@ -58,12 +60,13 @@ def service(
     annotations: Mapping[str, str] | None = None,
     spec: ServiceSpec | None = None,
     source: str = "test.yaml",
+    namespace: str = "shop",
 ) -> Document:
-    """Return a Service of the namespace `shop`."""
+    """Return a Service of the namespace `shop`, or another."""
     return document(
         Service(
             metadata=Metadata(
-                name=name, namespace="shop", annotations=dict(annotations or {})
+                name=name, namespace=namespace, annotations=dict(annotations or {})
             ),
             spec=spec or ServiceSpec(ports=tuple(ports)),
         ),
@@ -157,10 +160,22 @@ def policy(
     *,
     targets: Sequence[str] = ("web",),
     source: str = "policy.yaml",
+    namespace: str = "shop",
+    clients: Mapping[str, str] | ClientSelector | None = None,
+    **sections: Model | float,
 ) -> Document:
-    """Return a policy for *targets*, each `service` or `service:section`."""
+    """Return a policy for *targets*: each `service`, `service:section` or `*`.
+
+    The last is its whole *namespace*. It has a load balancer, unless it has other
+    *sections* alone. *clients* are those whose traffic it is for, or their labels.
+    """
+    if isinstance(clients, Mapping):
+        clients = ClientSelector(match_labels=tuple(clients.items()))
     references = []
     for target in targets:
+        if target == "*":
+            references.append(TargetRef(kind=TargetKind.NAMESPACE, name=namespace))
+            continue
         service_name, _, section = target.partition(":")
         references.append(
             TargetRef(
@@ -171,10 +186,15 @@ def policy(
         TrafficPolicy(
             api_version="traffic.xds-server.dev/v1alpha1",
             kind="TrafficPolicy",
-            metadata=PolicyMetadata(namespace="shop", name=name),
-            spec=PolicySpec(
-                target_refs=tuple(references),
-                load_balancer=load_balancer or LoadBalancer(),
+            metadata=PolicyMetadata(namespace=namespace, name=name),
+            spec=PolicySpec.model_validate(
+                {
+                    "target_refs": tuple(references),
+                    "load_balancer": load_balancer
+                    or (None if sections else LoadBalancer()),
+                    "client_selector": clients,
+                    **sections,
+                }
             ),
         ),
         source,

@@ -106,7 +106,7 @@ def test_a_policy_for_a_port_beats_one_for_the_service() -> None:
         type=ConditionType.OVERRIDDEN,
         status=True,
         reason=Reason.OVERRIDDEN,
-        message="TrafficPolicy shop/z",
+        message="TrafficPolicy shop/z (loadBalancer)",
     )
     assert errors(index) == []
 
@@ -132,12 +132,12 @@ def test_of_two_policies_of_a_level_the_first_by_name_wins(reverse: bool) -> Non
         type=ConditionType.CONFLICTED,
         status=True,
         reason=Reason.CONFLICTED,
-        message="TrafficPolicy shop/a",
+        message="TrafficPolicy shop/a (loadBalancer)",
     )
     assert errors(index) == [
         (
-            "policy.yaml:1:5: spec.targetRefs[0].name: Service shop/web is already "
-            "targeted by TrafficPolicy shop/a at a.yaml:1:5, which is in force\n"
+            "policy.yaml:1:3: spec.loadBalancer: Service shop/web has the loadBalancer "
+            "of TrafficPolicy shop/a at a.yaml:1:3, which is in force\n"
             "  hint: join the two policies, or name a port by sectionName"
         )
     ]
@@ -162,11 +162,11 @@ def test_of_two_policies_of_a_level_in_a_cluster_the_oldest_wins(
     assert in_force(index) == {80: LoadBalancerType.LEAST_REQUEST}
     conflict = condition(index.statuses[key("a")], ConditionType.CONFLICTED)
     assert conflict is not None
-    assert conflict.message == "TrafficPolicy shop/z"
+    assert conflict.message == "TrafficPolicy shop/z (loadBalancer)"
     assert errors(index) == [
         (
-            "policy.yaml:1:5: spec.targetRefs[0].name: Service shop/web is already "
-            "targeted by TrafficPolicy shop/z at z.yaml:1:5, which is older, and in "
+            "policy.yaml:1:3: spec.loadBalancer: Service shop/web has the loadBalancer "
+            "of TrafficPolicy shop/z at z.yaml:1:3, which is older, and in "
             "force\n  hint: join the two policies, or name a port by sectionName"
         )
     ]

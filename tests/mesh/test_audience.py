@@ -5,9 +5,9 @@ import math
 import pytest
 from hypothesis import given, strategies as st
 
-from xds_server.mesh.audience import audience_of, client_of, place_of
+from xds_server.mesh.audience import audience_of, client_of, labels_of, place_of
 from xds_server.mesh.model import Audience, Client, Locality, Role
-from xds_server.xds import NOWHERE, Place
+from xds_server.xds import CLIENT_NAMESPACE, Labels, Place
 
 
 def test_a_node_that_says_nothing_is_a_sidecar_of_the_default_namespace() -> None:
@@ -117,6 +117,7 @@ def test_no_garbage_stops_a_node(metadata: dict[str, object]) -> None:
     assert 1 <= audience.listen_port <= 65535
 
 
+SHOP: Labels = frozenset({(CLIENT_NAMESPACE, "shop")})
 NODES = {"n1": Locality(region="north", zone="a")}
 
 
@@ -127,7 +128,7 @@ def find(name: str) -> Locality:
 @pytest.mark.parametrize(
     ("metadata", "said", "expected"),
     [
-        ({}, Locality(), NOWHERE),
+        ({}, Locality(), Place()),
         ({}, Locality(region="r", zone="z"), Place("r", "z")),
         ({"node_name": "n1"}, Locality(), Place("north", "a", "n1")),
         ({"node_name": "n1"}, Locality(zone="z"), Place("", "z", "n1")),
@@ -138,4 +139,24 @@ def find(name: str) -> Locality:
 def test_a_node_is_where_it_says_or_where_its_machine_is(
     metadata: dict[str, object], said: Locality, expected: Place
 ) -> None:
-    assert place_of(metadata, said, find) == expected
+    found = place_of(metadata, "shop", said, find)
+
+    assert found == expected._replace(labels=SHOP)
+    assert labels_of(metadata, "shop") == SHOP
+
+
+@pytest.mark.parametrize(
+    ("labels", "usable"),
+    [
+        ({"tier": "batch"}, {("tier", "batch")}),
+        ({"tier": "batch", "size": 7.0}, {("tier", "batch")}),
+        ({CLIENT_NAMESPACE: "ops"}, set()),
+        ("tier=batch", set()),
+        (None, set()),
+    ],
+)
+def test_the_namespace_of_a_client_is_one_of_its_labels(
+    labels: object, usable: set[tuple[str, str]]
+) -> None:
+    """And nobody can say that it is of another one by a label."""
+    assert labels_of({"labels": labels}, "shop") == SHOP | usable

@@ -13,19 +13,23 @@ from xds_server.api.policy import (
     LoadBalancer,
     LoadBalancerType,
     Maglev,
+    PerformanceBalance,
     PerformanceBased,
     PerformanceSource,
     RingHash,
     SourceIP,
 )
 from xds_server.mesh.backend import Backend
-from xds_server.mesh.fit import LARGEST_SUM, Fit, fit
-from xds_server.mesh.locality import Site
-from xds_server.mesh.model import Health, Port, Protocol
+from xds_server.mesh.fit import fit
+from xds_server.mesh.misfit import Fit
+from xds_server.mesh.model import Discovery, Health, Port, Protocol
+from xds_server.mesh.share import LARGEST_SUM
+from xds_server.mesh.site import Site
 from xds_server.mesh.weight import Weighing
 
 TCP = Port(number=5432, name="postgres", protocol=Protocol.TCP)
 HTTP = Port(number=80, name="http", protocol=Protocol.HTTP1)
+GRPC = Port(number=81, name="grpc", protocol=Protocol.HTTP2)
 BY_HEADER = (HashKey(header=HashHeader(name="x-user")),)
 BY_ADDRESS = (HashKey(source_ip=SourceIP()),)
 
@@ -43,6 +47,14 @@ ORCA = LoadBalancer(
     performance_based=PerformanceBased(source=PerformanceSource.ORCA_HEADERS),
 )
 
+COMPUTED = LoadBalancer(type=LoadBalancerType.PERFORMANCE_BASED)
+
+
+def computed(block: PerformanceBased) -> LoadBalancer:
+    return LoadBalancer(
+        type=LoadBalancerType.PERFORMANCE_BASED, performance_based=block
+    )
+
 
 def fit_backends(
     load_balancer: LoadBalancer,
@@ -51,6 +63,7 @@ def fit_backends(
     count: int = 2,
     weights: Sequence[int] | None = None,
     names_port: bool = False,
+    discovery: Discovery = Discovery.EDS,
 ) -> Fit:
     backends = [
         Backend(f"10.0.{i >> 8}.{i & 255}", 80, Health.HEALTHY, Site(), None)
@@ -58,11 +71,19 @@ def fit_backends(
     ]
     weighing = Weighing(weights=None if weights is None else tuple(weights))
     return fit(
-        load_balancer, port, backends, weighing, service="web", names_port=names_port
+        load_balancer,
+        port,
+        backends,
+        weighing,
+        service="web",
+        names_port=names_port,
+        discovery=discovery,
     )
 
 
-@pytest.mark.parametrize("load_balancer", [ROUND_ROBIN, RING, MAGLEV, FORWARDED, ORCA])
+@pytest.mark.parametrize(
+    "load_balancer", [ROUND_ROBIN, RING, MAGLEV, FORWARDED, ORCA, COMPUTED]
+)
 def test_nothing_speaks_against_them_on_http(load_balancer: LoadBalancer) -> None:
     assert fit_backends(load_balancer, names_port=True) == Fit()
 
@@ -74,6 +95,7 @@ def test_nothing_speaks_against_them_on_http(load_balancer: LoadBalancer) -> Non
         (MAGLEV, ("hashOn",)),
         (FORWARDED, ("ipHash", "addressFrom")),
         (ORCA, ("performanceBased", "source")),
+        (COMPUTED, ("performanceBased", "source")),
     ],
 )
 def test_what_needs_http_is_an_error_on_a_tcp_port_named_by_section(
@@ -86,6 +108,68 @@ def test_what_needs_http_is_an_error_on_a_tcp_port_named_by_section(
     assert [warning.path for warning in named.warnings] == []
     assert [error.path for error in among_others.errors] == []
     assert [warning.path for warning in among_others.warnings] == [path]
+
+
+@pytest.mark.parametrize(
+    ("port", "report_port", "is_told"),
+    [(HTTP, None, True), (TCP, None, True), (HTTP, 9090, False), (GRPC, None, False)],
+)
+def test_reports_out_of_band_need_a_port_that_speaks_http2(
+    port: Port, report_port: int | None, *, is_told: bool
+) -> None:
+    out_of_band = LoadBalancer(
+        type=LoadBalancerType.PERFORMANCE_BASED,
+        performance_based=PerformanceBased(
+            source=PerformanceSource.ORCA_OUT_OF_BAND, report_port=report_port
+        ),
+    )
+    found = fit_backends(out_of_band, port, names_port=True)
+
+    assert found.errors == ()
+    assert [each.path for each in found.warnings] == [
+        ("performanceBased", "source")
+    ] * is_told
+
+
+def test_weights_without_a_look_at_requests_in_flight_are_a_warning() -> None:
+    turns = computed(PerformanceBased(balance=PerformanceBalance.ROUND_ROBIN))
+
+    (warning,) = fit_backends(turns).warnings
+    assert warning.path == ("performanceBased", "balance")
+    assert warning.message.startswith("unstable near a collapse: ")
+    assert fit_backends(COMPUTED).warnings == ()
+
+
+def test_endpoints_that_are_names_are_not_told_apart() -> None:
+    (warning,) = fit_backends(COMPUTED, discovery=Discovery.DNS).warnings
+
+    assert warning.path == ("performanceBased", "source")
+    assert fit_backends(ORCA, discovery=Discovery.DNS).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("metric", "is_told"),
+    [
+        ("named_metrics.latency", True),
+        ("named_metrics.p99_Latency_ms", True),
+        ("utilization.response_time", True),
+        ("named_metrics.request_us", True),
+        ("named_metrics.durationMean", True),
+        ("cpu_utilization", False),
+        ("named_metrics.bus", False),
+        ("named_metrics.queue_items", False),
+    ],
+)
+def test_failing_fast_must_not_look_fast(metric: str, *, is_told: bool) -> None:
+    """Reports know no errors by themselves, as what xds-server computes does."""
+    for source in PerformanceSource:
+        block = PerformanceBased(source=source, metrics=("mem_utilization", metric))
+        told = source is not PerformanceSource.CONTROL_PLANE and is_told
+        found = fit_backends(computed(block), GRPC).warnings
+
+        assert [each.path for each in found] == [
+            ("performanceBased", "metrics", 1)
+        ] * told
 
 
 def test_one_source_address_among_the_keys_is_enough_for_tcp() -> None:

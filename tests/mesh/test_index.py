@@ -16,9 +16,18 @@ from tests.mesh.documents import (
 )
 from xds_server.api.document import Document
 from xds_server.api.kubernetes import ServiceSpec
-from xds_server.api.policy import LoadBalancer, LoadBalancerType, WeightRule, Weights
+from xds_server.api.policy import (
+    HealthCheck,
+    HealthCheckType,
+    HttpCheck,
+    LoadBalancer,
+    LoadBalancerType,
+    TcpCheck,
+    WeightRule,
+    Weights,
+)
 from xds_server.api.problem import ObjectKey, Place, Problem
-from xds_server.mesh.event import Applied, Deleted, Event, Listed, Reported
+from xds_server.mesh.event import Applied, Deleted, Event, Listed, Reported, Weighed
 from xds_server.mesh.index import Changes, Index
 from xds_server.mesh.model import Service
 from xds_server.mesh.service import ServiceName
@@ -30,6 +39,7 @@ BY_LABEL = LoadBalancer(
     type=LoadBalancerType.WEIGHTED,
     weights=Weights(rules=(WeightRule(from_label="weight"),)),
 )
+MEASURED = LoadBalancer(type=LoadBalancerType.PERFORMANCE_BASED)
 
 
 def index_of(*documents: Document) -> Index:
@@ -126,6 +136,35 @@ def test_a_pods_label_changes_the_weights_of_its_services() -> None:
     assert [each.weight for each in upstream.endpoints] == [7]
 
 
+def test_new_weights_resolve_their_service_alone_and_once() -> None:
+    index = index_of(
+        service("web"),
+        service("api"),
+        slice_of(["10.0.0.1"], name="web-1", service="web"),
+        slice_of(["10.0.0.1"], name="api-1", service="api"),
+        policy("p", MEASURED, targets=["web", "api"]),
+    )
+    other = index.services["shop", "api"]
+    weighed = Weighed(service=("shop", "web"), port=80, weights={"10.0.0.1:8080": 7})
+
+    assert index.apply([weighed]) == Changes(services=frozenset({("shop", "web")}))
+    assert index.apply([weighed]) == Changes()
+    assert index.services["shop", "api"] is other
+
+
+def test_weights_may_come_before_and_stay_after_their_service() -> None:
+    weights = {"10.0.0.1:8080": 7, "10.0.0.2:8080": 9}
+    weighed = Weighed(service=("shop", "web"), port=80, weights=weights)
+    index = index_of(slice_of(["10.0.0.1", "10.0.0.2"]), policy("p", MEASURED))
+    index.apply([weighed])
+
+    for _ in range(2):
+        index.apply([Applied(document=service())])
+        (upstream,) = index.services["shop", "web"].upstreams
+        assert [each.weight for each in upstream.endpoints] == [7, 9]
+        index.apply([Deleted(key=ObjectKey("Service", "shop", "web"))])
+
+
 def test_a_deleted_service_is_deleted_once() -> None:
     index = index_of(service())
     gone = Deleted(key=ObjectKey("Service", "shop", "web"))
@@ -158,11 +197,23 @@ BALANCERS = st.sampled_from(
         LoadBalancer(type=LoadBalancerType.RANDOM),
         LoadBalancer(type=LoadBalancerType.IP_HASH),
         BY_LABEL,
+        MEASURED,
+        MEASURED.model_copy(update={"weights": BY_LABEL.weights}),
     ]
 )
 ANNOTATIONS = st.dictionaries(
     st.just(LISTEN), st.sampled_from(["1", "2", "pg=1"])
 ) | st.just({BALANCE: "RANDOM"})
+
+CHECKS = st.sampled_from(
+    [
+        HealthCheck(type=HealthCheckType.TCP, tcp=TcpCheck()),
+        HealthCheck(type=HealthCheckType.HTTP, http=HttpCheck(path="/")),
+    ]
+)
+CLIENTS = st.none() | st.sampled_from(
+    [{"tier": "1"}, {"tier": "2"}, {"team": "1"}, {"team": "1", "tier": "1"}]
+)
 
 DOCUMENTS = st.one_of(
     st.builds(
@@ -205,12 +256,23 @@ DOCUMENTS = st.one_of(
         st.sampled_from(["q1", "q2", "q3"]),
         BALANCERS,
         targets=st.lists(
-            st.sampled_from(["a", "b", "a:http", "a:postgres", "c:80"]),
+            st.sampled_from(["a", "b", "a:http", "a:postgres", "c:80", "*"]),
             min_size=1,
             max_size=2,
             unique=True,
         ),
+        health_check=st.none() | CHECKS,
+        clients=CLIENTS,
     ),
+    st.builds(
+        policy,
+        st.sampled_from(["q1", "q2"]),
+        BALANCERS,
+        targets=st.sampled_from([["*"], ["a"]]),
+        namespace=st.sampled_from(["xds-system", "bank"]),
+        clients=CLIENTS,
+    ),
+    st.builds(service, NAMES, namespace=st.sampled_from(["bank", "xds-system"])),
 )
 
 
@@ -230,6 +292,14 @@ EVENTS = st.one_of(
     st.builds(Deleted, key=DOCUMENTS.map(lambda document: document.key)),
     st.builds(reported, st.sampled_from(["f", "g"]), POLICY_KEYS),
     st.builds(Reported, source=st.sampled_from(["f", "g"]), problems=st.just(())),
+    st.builds(
+        Weighed,
+        service=st.tuples(st.just("shop"), NAMES),
+        port=st.sampled_from([80, 5432]),
+        weights=st.dictionaries(
+            ADDRESSES.map("{}:8080".format), st.integers(1, 5), max_size=4
+        ),
+    ),
 )
 
 
@@ -237,6 +307,7 @@ def rebuilt(events: Sequence[Event]) -> Index:
     """Return an index that was told only what is left of *events*, in one batch."""
     documents: dict[ObjectKey, Applied] = {}
     reports: dict[str, Reported] = {}
+    weights: dict[tuple[ServiceName, int], Weighed] = {}
     for event in events:
         match event:
             case Applied(document=document):
@@ -245,14 +316,16 @@ def rebuilt(events: Sequence[Event]) -> Index:
                 documents.pop(key, None)
             case Reported(source=source):
                 reports[source] = event
+            case Weighed(service=service, port=port):
+                weights[service, port] = event
             case Listed():
                 pass
     index = Index()
-    index.apply([*documents.values(), *reports.values()])
+    index.apply([*weights.values(), *documents.values(), *reports.values()])
     return index
 
 
-@settings(max_examples=400)
+@settings(max_examples=500)
 @given(st.lists(st.lists(EVENTS, max_size=4), max_size=12))
 def test_the_incremental_index_equals_one_rebuilt_from_scratch(
     batches: list[list[Event]],
@@ -282,3 +355,4 @@ def test_the_incremental_index_equals_one_rebuilt_from_scratch(
     assert {k: s for k, s in statuses.items() if s} == dict(expected.statuses)
     assert set(index.problems) == set(expected.problems) == problems
     assert len(index.problems) == len(problems)
+    assert set(index.selectors) == set(expected.selectors)

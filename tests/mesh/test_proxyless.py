@@ -3,12 +3,13 @@
 import pytest
 
 from tests.mesh.documents import TCP, policy, service
-from tests.translate.mesh_input import Spec, load_balancer
+from tests.translate.mesh_input import Spec, load_balancer, make_upstream
 from tests.translate.policy_input import ACCEPTED
 from xds_server.api.policy import LoadBalancerType
 from xds_server.mesh.event import Applied
 from xds_server.mesh.index import Index
-from xds_server.mesh.proxyless import adapt, tell
+from xds_server.mesh.model import Section
+from xds_server.mesh.proxyless import UNHEEDED, _differences, adapt, tell
 from xds_server.mesh.status import ConditionType, PolicyStatus, TargetStatus
 
 KNOWN = {"RoundRobin", "Weighted", "LeastRequest", "RingHash", "PerformanceBased"}
@@ -56,6 +57,17 @@ def test_the_nearest_of_the_nearest_is_itself(spec: Spec) -> None:
 )
 def test_what_grpc_does_as_it_is_written_is_not_spoken_of(spec: Spec) -> None:
     assert differences(spec) == ()
+
+
+def test_they_get_the_weights_that_are_computed_as_their_own() -> None:
+    nearest = adapt(load_balancer({"type": "PerformanceBased"}))
+
+    assert nearest.load_balancer.type == "Weighted"
+    (difference,) = nearest.differences
+    assert difference == (
+        "they draw by the weights that others' traffic has led to, however busy an "
+        "endpoint is, and theirs is not measured"
+    )
 
 
 @pytest.mark.parametrize(
@@ -133,6 +145,13 @@ def test_what_grpc_does_as_it_is_written_is_not_spoken_of(spec: Spec) -> None:
                 },
             },
             "by application_utilization",
+        ),
+        (
+            {
+                "type": "PerformanceBased",
+                "performanceBased": {"source": "OrcaOutOfBand", "reportPort": 9090},
+            },
+            "where endpoints serve",
         ),
     ],
 )
@@ -233,3 +252,11 @@ def test_a_policy_that_was_never_accepted_is_not_told() -> None:
     status = PolicyStatus(key=policy().key, targets=(unknown,))
 
     assert tell(status, {}) == status
+
+
+@pytest.mark.parametrize("section", Section)
+def test_something_can_be_said_of_every_section(section: Section) -> None:
+    """What gRPC clients do of it, or that they do nothing."""
+    found = [*_differences(section, make_upstream())]
+
+    assert bool(found) == (section in UNHEEDED)

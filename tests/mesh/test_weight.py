@@ -17,8 +17,8 @@ from xds_server.api.policy import (
 from xds_server.api.problem import ObjectKey, Severity
 from xds_server.api.weights import WEIGHT_ANNOTATION
 from xds_server.mesh.backend import Backend
-from xds_server.mesh.locality import Site
 from xds_server.mesh.model import Health
+from xds_server.mesh.site import Site
 from xds_server.mesh.weight import Weighing, weigh
 
 
@@ -124,9 +124,13 @@ def test_weight_0_for_all_that_are_ready_stops_all() -> None:
     assert not stops_all(backend("1", health=Health.DRAINING))
 
 
-def test_addresses_are_compared_in_canonical_form() -> None:
-    rule = WeightRule(addresses=("2001:DB8:0::1",), weight=4)
-    server = backend("1")._replace(address="2001:db8::1", pod=None)
+@pytest.mark.parametrize(
+    ("written", "address"),
+    [("2001:DB8:0::1", "2001:db8::1"), ("backend-1", "backend-1")],
+)
+def test_addresses_are_compared_in_canonical_form(written: str, address: str) -> None:
+    rule = WeightRule(addresses=(written,), weight=4)
+    server = backend("1")._replace(address=address, pod=None)
     weighted = LoadBalancer(
         type=LoadBalancerType.WEIGHTED, weights=Weights(rules=(rule,))
     )
@@ -215,4 +219,34 @@ def test_a_group_without_healthy_members_is_named() -> None:
 
     weighing = weigh(weighted, backends, found.get)
 
-    assert weighing == Weighing(weights=(0, 1), empty_groups=(0,), idle_rules=(0,))
+    assert weighing == Weighing(weights=(0, 1), empty_groups=(0,))
+
+
+def test_a_group_with_a_share_of_0_drains_and_nobody_has_what_it_has_not() -> None:
+    weights = Weights(
+        groups=(
+            WeightGroup(match_labels=(("version", "v1"),), share=0),
+            WeightGroup(match_labels=(("version", "v2"),), share=5),
+            WeightGroup(match_labels=(("version", "v3"),), share=0),
+        )
+    )
+    pods = [pod("p1", labels={"version": "v1"}), pod("p2", labels={"version": "v2"})]
+    weighted = LoadBalancer(type=LoadBalancerType.WEIGHTED, weights=weights)
+    found = {each.key: each for each in pods}
+
+    weighing = weigh(weighted, [backend("1"), backend("2")], found.get)
+
+    assert weighing == Weighing(weights=(0, 1))
+
+
+def test_without_rules_the_annotation_does_not_count_inside_a_group() -> None:
+    group = WeightGroup(match_labels=(("version", "v1"),), share=1)
+    annotations = {WEIGHT_ANNOTATION: "7"}
+    pods = [
+        pod("p1", labels={"version": "v1"}, annotations=annotations),
+        pod("p2", labels={"version": "v1"}),
+    ]
+
+    weighing = weigh_pods(Weights(groups=(group,)), pods, ("1", "2"))
+
+    assert weighing == Weighing(weights=(1, 1))

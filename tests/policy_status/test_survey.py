@@ -1,6 +1,6 @@
 """What stands in the status of a policy, of all that can become of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -9,9 +9,21 @@ import pytest
 
 from tests.mesh.documents import policy, service, slice_of
 from xds_server.api.document import Document, Revision
-from xds_server.api.policy import LoadBalancer, LoadBalancerType, TargetKind, TargetRef
+from xds_server.api.policy import (
+    CertificateAuthority,
+    ClientSelector,
+    HealthCheck,
+    HealthCheckType,
+    LoadBalancer,
+    LoadBalancerType,
+    TargetKind,
+    TargetRef,
+    TcpCheck,
+    Tls,
+    TlsMode,
+)
 from xds_server.api.problem import ObjectKey, Place, Problem
-from xds_server.engine import CLUSTER, ENDPOINT, Snapshot
+from xds_server.engine import CLUSTER, ENDPOINT, SECRET, Snapshot
 from xds_server.mesh.event import Applied, Reported
 from xds_server.mesh.index import Index
 from xds_server.policy_status.census import Nodes, Reach
@@ -99,11 +111,14 @@ BEHIND = replace(of_type(CLUSTER), accepted_sequence=0)
 
 
 def client(
-    name: str, *types: TypeStatus, user_agent: str = "envoy 1.40.0"
+    name: str,
+    *types: TypeStatus,
+    user_agent: str = "envoy 1.40.0",
+    labels: Mapping[str, str] | None = None,
 ) -> ClientStatus:
     """Return a client that holds *types*; all there is, if there are none."""
     connection = Connection(
-        node=Node(id=name, user_agent=user_agent),
+        node=Node(id=name, user_agent=user_agent, metadata={"labels": labels or {}}),
         mode=Mode.DELTA,
         peer="here",
         connected_at=datetime(2026, 1, 1, tzinfo=UTC),
@@ -194,6 +209,31 @@ def test_a_rejection_has_the_node_and_its_words(mesh: Mesh) -> None:
         f"acknowledged 1 of 3 sidecars; {text}",
     )
     assert [str(each) for each in described.refusals] == [text]
+
+
+def test_a_sidecar_that_lacks_a_file_is_named() -> None:
+    """It has the cluster, and rejects the secret that names the file."""
+    authority = CertificateAuthority(file="/etc/tls/ca.crt")
+    tls = Tls(mode=TlsMode.SIMPLE, ca=authority)
+    mesh = Mesh().apply(service(), slice_of(["10.0.0.1"]), told(policy("p", tls=tls)))
+    (secret,) = mesh.publisher.shared[SECRET]
+    head = Head(type_url=SECRET, version="2", nonce="1", names=(secret.name,))
+    rejection = Rejection(head=head, message="no file", suspects=(secret.name,))
+    rejected = replace(
+        of_type(SECRET),
+        rejections=(rejection,),
+        withheld=frozenset({secret.name}),
+    )
+    described = mesh.describe(
+        client("good", of_type(CLUSTER), of_type(SECRET)),
+        client("bad", of_type(CLUSTER), rejected),
+    )
+
+    assert condition(described, "Distributed") == (
+        "False",
+        "Rejected",
+        f"acknowledged 1 of 2 sidecars; bad rejects secret {secret.name}: no file",
+    )
 
 
 @dataclass
@@ -290,10 +330,23 @@ def test_a_conflict_names_the_winner_and_programs_nothing(mesh: Mesh) -> None:
     assert condition(described, "Conflicted") == (
         "True",
         "Conflicted",
-        "TrafficPolicy shop/p",
+        "TrafficPolicy shop/p (loadBalancer)",
     )
     assert condition(described, "Programmed")[:2] == ("False", "NotAccepted")
     assert condition(described, "Distributed")[:2] == ("False", "NotAccepted")
+
+
+def test_a_conflict_in_one_section_leaves_the_others_to_be_counted(mesh: Mesh) -> None:
+    """What is in force of the policy is with the sidecars all the same."""
+    check = HealthCheck(type=HealthCheckType.TCP, tcp=TcpCheck())
+    mesh.apply(told(policy("q", RANDOM, targets=["web"], health_check=check)))
+    described = mesh.describe(client("one"), name="q")
+
+    assert condition(described, "Accepted")[:2] == ("False", "Conflicted")
+    assert (
+        condition(described, "Conflicted")[2] == "TrafficPolicy shop/p (loadBalancer)"
+    )
+    assert condition(described, "Programmed")[:2] == ("True", "Programmed")
 
 
 def test_an_overridden_policy_programs_nothing(mesh: Mesh) -> None:
@@ -311,6 +364,103 @@ def test_a_policy_of_a_service_without_ports_has_no_effect() -> None:
     mesh = Mesh().apply(service(ports=[]), told(policy("p", RANDOM)))
 
     assert condition(mesh.describe(), "Programmed")[:2] == ("False", "NoEffect")
+
+
+def test_a_policy_for_a_namespace_counts_at_all_its_services() -> None:
+    """Who holds one of two as it was before does not have it yet."""
+    mesh = Mesh().apply(
+        service("web"),
+        service("api"),
+        service("web", namespace="bank"),
+        told(policy("p", RANDOM, targets=["*"])),
+    )
+    sequence = mesh.publisher.shared[CLUSTER].sequence_of("shop/api/80")
+    late = replace(of_type(CLUSTER), accepted_sequence=sequence - 1)
+    unasked = replace(
+        of_type(CLUSTER), subscription=Subscription(names=frozenset({"bank/web/80"}))
+    )
+    described = mesh.describe(client("a"), client("b", late), client("c", unasked))
+
+    assert condition(described, "Distributed") == (
+        "False",
+        "Pending",
+        "acknowledged 1 of 2 sidecars; waiting for b",
+    )
+    (ancestor,) = described.ancestors
+    assert (ancestor.ancestor_ref.kind, ancestor.ancestor_ref.name) == (
+        "Namespace",
+        "shop",
+    )
+
+
+def test_a_policy_for_the_mesh_that_others_override_everywhere() -> None:
+    root = policy("p", RANDOM, targets=["*"], namespace="xds-system")
+    mesh = Mesh().apply(service(), told(root), told(policy("own", RANDOM)))
+    survey = Survey(
+        mesh.index, tables=mesh.publisher.shared, failures={}, clients=[client("a")]
+    )
+    described = survey.describe(root.key)
+
+    assert described is not None
+    assert condition(described, "Programmed")[:2] == ("False", "Overridden")
+    assert condition(described, "Overridden")[2] == (
+        "TrafficPolicy shop/own (loadBalancer)"
+    )
+
+
+def test_a_policy_for_a_namespace_without_services_has_no_effect() -> None:
+    mesh = Mesh().apply(told(policy("p", RANDOM, targets=["*"])))
+
+    assert condition(mesh.describe(), "Programmed") == (
+        "False",
+        "NoEffect",
+        "no Service has anything of the policy",
+    )
+
+
+def test_a_policy_counts_the_sidecars_of_the_namespaces_that_it_selects() -> None:
+    mesh = Mesh().apply(
+        service(),
+        slice_of(["10.0.0.1"]),
+        told(policy("p", RANDOM)),
+        told(policy("q", RANDOM, clients=ClientSelector(namespaces=("jobs", "ops")))),
+    )
+    clients = [client("a.shop"), client("b.jobs"), client("c.ops", BEHIND)]
+
+    assert condition(mesh.describe(*clients), "Distributed")[2] == (
+        "acknowledged 1 of 1 sidecars"
+    )
+    assert condition(mesh.describe(*clients, name="q"), "Distributed")[2] == (
+        "acknowledged 1 of 2 sidecars; waiting for c.ops"
+    )
+
+
+def test_a_policy_counts_the_sidecars_whose_labels_it_selects() -> None:
+    """Each for what it is told: one policy's for batch jobs, the other's for others."""
+    batch = {"tier": "batch"}
+    mesh = Mesh().apply(
+        service(),
+        slice_of(["10.0.0.1"]),
+        told(policy("p", RANDOM)),
+        told(policy("q", RANDOM, clients=batch)),
+    )
+    clients = [
+        client("a"),
+        client("b", BEHIND, labels={"tier": "web"}),
+        client("c", labels={**batch, "pod": "c"}),
+        client("d", labels={**batch, "pod": "d"}),
+        client("e", BEHIND, labels=batch),
+    ]
+
+    assert condition(mesh.describe(*clients), "Distributed")[2] == (
+        "acknowledged 1 of 2 sidecars; waiting for b"
+    )
+    assert condition(mesh.describe(*clients, name="q"), "Distributed")[2] == (
+        "acknowledged 2 of 3 sidecars; waiting for e"
+    )
+    assert condition(mesh.describe(clients[0], name="q"), "Distributed")[1] == (
+        "NoSidecars"
+    )
 
 
 def test_a_service_that_cannot_be_translated_is_told(mesh: Mesh) -> None:

@@ -1,9 +1,9 @@
 """A resource that is another one in some zones, for tests that know no mesh."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass
 
-from xds_server.xds import ENDPOINT, Place, Resource
+from xds_server.xds import ENDPOINT, Labels, Place, Resource
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,6 +13,16 @@ class ByZone:
     name: str
     zones: Collection[str]
     version: int = 1
+
+    @property
+    def owners(self) -> Mapping[Labels, tuple[str, ...]]:
+        """None of its own: it is made of what the resource is made of."""
+        return {}
+
+    @property
+    def lens(self) -> Hashable:
+        """The zones, in no order."""
+        return frozenset(self.zones)
 
     @property
     def fingerprint(self) -> bytes:

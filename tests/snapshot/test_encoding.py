@@ -10,7 +10,13 @@ from envoy.service.discovery.v3.discovery_pb2 import (
 from hypothesis import given, strategies as st
 
 from tests.snapshot.forms import by_zone
-from xds_server.snapshot.encoding import MOST_FORMS, digest_of, encode, version_of
+from xds_server.snapshot.encoding import (
+    MOST_FORMS,
+    by_lens,
+    digest_of,
+    encode,
+    version_of,
+)
 from xds_server.snapshot.table import Table
 from xds_server.xds import CLUSTER, ENDPOINT, NOWHERE, Place, Resource
 
@@ -100,6 +106,18 @@ def test_a_form_is_a_resource_like_any_other() -> None:
     assert here.version != encoded.at(Place(zone="b")).version
     assert encoded.at(Place(zone="z")) is encoded.at(NOWHERE) is encoded
     assert here.at(Place(zone="b")) is here
+
+
+def test_one_of_those_that_see_places_alike_speaks_for_all() -> None:
+    made = [
+        by_zone("one", "a", "b"),
+        by_zone("two", "b", "a"),
+        by_zone("three", "a"),
+        Resource(type_url=ENDPOINT, name="four", body=b"everywhere"),
+    ]
+    found = by_lens(encode(each, digest_of(each)) for each in made)
+
+    assert [each.name for each in found] == ["two", "three"]
 
 
 def test_a_form_counts_in_the_version_of_the_resource() -> None:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.snapshot.forms import by_zone
 from xds_server.snapshot.table import Publication, Table
 from xds_server.snapshot.view import Snapshot, Update, View
 from xds_server.xds import CLUSTER, ENDPOINT, NOWHERE, ROUTE, Place, Resource
@@ -118,12 +117,3 @@ def test_a_view_from_elsewhere_has_the_same_tables() -> None:
     assert elsewhere.tables == view.tables
     assert (view.place, elsewhere.place) == (NOWHERE, Place(zone="a"))
     assert elsewhere.at(Place(zone="a")) is elsewhere
-
-
-def test_what_must_come_in_a_full_state_has_no_forms() -> None:
-    """A state of the world in which some resources differ would not be shared."""
-    table = Table(CLUSTER)
-
-    with pytest.raises(ValueError, match=r"web: .*Cluster is the same in all places"):
-        table.update(applied=[by_zone("web", "a", type_url=CLUSTER)])
-    assert len(table) == 0

@@ -8,7 +8,7 @@ from hypothesis import given, settings, strategies as st
 from xds_server.api.document import Decoded, Document, Revision
 from xds_server.api.kubernetes import Metadata, Pod
 from xds_server.api.problem import FieldPath, ObjectKey, Place, Problem
-from xds_server.mesh.event import Applied, Deleted, Event, Listed, Reported
+from xds_server.mesh.event import Applied, Deleted, Event, Listed, Reported, Weighed
 from xds_server.sources.document_set import DocumentSet, Rank
 
 BROKEN = Decoded(
@@ -60,6 +60,8 @@ def summary(events: Sequence[Event]) -> list[str]:
                 found.append(f"apply {document.key.name}{version}")
             case Deleted(key=key):
                 found.append(f"delete {key.name}")
+            case Weighed():
+                raise AssertionError(event)  # no document says this
             case Reported(source=source, problems=problems):
                 found.append(f"report {source} {len(problems)}")
             case Listed():
@@ -294,6 +296,8 @@ def test_any_edits_mean_what_the_model_says(batches: list[list[Edit]]) -> None:
                 case Deleted(key=key):
                     del in_force[key.name]  # fails for what nobody said
                     touched.append(key)
+                case Weighed():
+                    raise AssertionError(event)
                 case Reported(source=source):
                     reports[source] = event
                 case Listed():

@@ -14,7 +14,7 @@ from xds_server.api.kind import Verdict, judge
 from xds_server.api.kubernetes import Pod
 from xds_server.api.manifest import Manifest
 from xds_server.api.problem import Problem
-from xds_server.mesh.event import Applied, Deleted, Listed, Reported
+from xds_server.mesh.event import Applied, Deleted, Listed, Reported, Weighed
 from xds_server.sources.files import FilesSource, load
 
 TIMEOUT = 10
@@ -52,6 +52,8 @@ class Heard:
                         self.problems[Path(path).name] = problems
                     case Listed():
                         self.is_listed = True
+                    case Weighed():
+                        raise AssertionError(event)  # no file says this
             async with self._changed:
                 self.batches += 1
                 self._changed.notify_all()

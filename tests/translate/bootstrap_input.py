@@ -18,6 +18,7 @@ class Arguments(TypedDict, total=False):
     node_cluster: str
     role: Role
     namespace: str | None
+    service: str | None
     labels: dict[str, str]
     region: str
     zone: str
@@ -27,6 +28,7 @@ class Arguments(TypedDict, total=False):
     admin_address: str
     listen_address: str
     listen_port: int
+    stats_address: str | None
 
 
 make_bootstrap = partial(

@@ -1,6 +1,7 @@
 """Small meshes for tests: a few lines of YAML or keywords in, mesh values out."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 
 import yaml
@@ -8,13 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
 from xds_server.api.model import DOCUMENT
-from xds_server.api.policy import LoadBalancer
+from xds_server.api.policy import HealthCheck, LoadBalancer, PolicySpec
 from xds_server.mesh.model import (
     Audience,
     Discovery,
     Endpoint,
     Port,
     Protocol,
+    Sections,
     Service,
     Upstream,
 )
@@ -30,6 +32,22 @@ _AUDIENCE = TypeAdapter(Audience)
 def load_balancer(spec: Spec) -> LoadBalancer:
     """Return what the API makes of *spec*."""
     return LoadBalancer.model_validate(dict(spec), context=DOCUMENT)
+
+
+def health_check(spec: Spec) -> HealthCheck:
+    """Return what the API makes of a `healthCheck` block."""
+    return HealthCheck.model_validate(dict(spec), context=DOCUMENT)
+
+
+def sections(spec: Spec) -> Sections:
+    """Return what the API makes of sections beside `loadBalancer`."""
+    target = {"kind": "Service", "name": "web"}
+    read = PolicySpec.model_validate(
+        {"targetRefs": (target,), **spec}, context=DOCUMENT
+    )
+    return Sections(
+        **{each.name: getattr(read, each.name) for each in fields(Sections)}
+    )
 
 
 def accepted(spec: Spec) -> LoadBalancer | None:
@@ -49,7 +67,9 @@ def make_upstream(
     listen_port: int | None = None,
     discovery: Discovery = Discovery.EDS,
     policy: LoadBalancer | None = None,
+    spec: Spec | None = None,
 ) -> Upstream:
+    """Return an upstream; *spec* are sections beside `loadBalancer`, as written."""
     return Upstream(
         namespace=namespace,
         service=service,
@@ -62,6 +82,7 @@ def make_upstream(
         discovery=discovery,
         load_balancer=policy or LoadBalancer(),
         endpoints=endpoints,
+        sections=sections(spec or {}),
     )
 
 
@@ -87,6 +108,7 @@ class ServiceInput(_Input):
     namespace: str = "shop"
     discovery: Discovery = Discovery.EDS
     load_balancer: dict[str, object] = Field(default_factory=dict)
+    sections: dict[str, object] = Field(default_factory=dict)
     ports: list[dict[str, object]]
     endpoints: list[dict[str, object]] = Field(default_factory=list)
 
@@ -101,6 +123,7 @@ class ServiceInput(_Input):
                 discovery=self.discovery,
                 load_balancer=policy,
                 endpoints=endpoints,
+                sections=sections(self.sections),
             )
             for port in _PORTS.validate_python(self.ports)
         )

@@ -10,6 +10,16 @@ ACCEPTED: dict[str, Spec] = {
     "round robin": {"type": "RoundRobin"},
     "round robin, slow start": {"type": "RoundRobin", "slowStart": {"window": "30s"}},
     "random": {"type": "Random"},
+    "measured": {"type": "PerformanceBased", "slowStart": {"window": "30s"}},
+    "measured, weighted": {"type": "PerformanceBased", "weights": {"default": 3}},
+    "measured, in turn": {
+        "type": "PerformanceBased",
+        "performanceBased": {"balance": "RoundRobin"},
+    },
+    "computed of reports": {
+        "type": "PerformanceBased",
+        "performanceBased": {"metrics": ["cpu_utilization", "named_metrics.queue"]},
+    },
     "weighted": {"type": "Weighted", "weights": {"default": 3}},
     "weighted random": {"type": "Weighted", "weighted": {"selection": "Random"}},
     "least request": {"type": "LeastRequest"},
@@ -95,6 +105,14 @@ ACCEPTED: dict[str, Spec] = {
             "updatePeriod": "100ms",
         },
         "slowStart": {"window": "1s", "aggression": 0.1, "minWeightPercent": 1},
+    },
+    "orca, out of band": {
+        "type": "PerformanceBased",
+        "performanceBased": {
+            "source": "OrcaOutOfBand",
+            "reportPeriod": "100ms",
+            "reportPort": 65535,
+        },
     },
 }
 """What a user may write, at the edges of every range."""

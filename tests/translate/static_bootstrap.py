@@ -1,7 +1,8 @@
 """A whole mesh as one static bootstrap, so that an Envoy alone can judge it.
 
 Everything that the mesh translates to is in it as it would be sent, but for where it
-comes from: assignments and routes are inline instead of in EDS and RDS.
+comes from: assignments and routes are inline instead of in EDS and RDS. Secrets are
+left out, since the files that they name are not here.
 """
 
 import subprocess
@@ -9,8 +10,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from envoy.config.bootstrap.v3 import bootstrap_pb2
-from envoy.config.cluster.v3 import cluster_pb2
-from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.config.listener.v3 import listener_pb2
 from envoy.config.route.v3 import route_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import (
@@ -19,11 +18,10 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import (
 
 from tests.components import envoy_binary
 from tests.translate.bootstrap_input import make_bootstrap
-from xds_server.mesh.model import Audience, Discovery, Service, Upstream
-from xds_server.translate.cluster import build_cluster
-from xds_server.translate.endpoint import build_load_assignment
+from xds_server.mesh.model import Audience, Service, Upstream
 from xds_server.translate.listener import build_listeners
 from xds_server.translate.route import build_route_configuration
+from xds_server.translate.static_cluster import build_static_cluster
 
 
 def static_bootstrap(
@@ -37,23 +35,9 @@ def static_bootstrap(
     bootstrap = bootstrap_pb2.Bootstrap.FromString(_bootstrap(audience))
     bootstrap.ClearField("dynamic_resources")
     resources = bootstrap.static_resources
-    resources.clusters.extend(static_cluster(upstream) for upstream in upstreams)
+    resources.clusters.extend(build_static_cluster(upstream) for upstream in upstreams)
     resources.listeners.extend(_static_listeners(audience, upstreams, routes))
     return bootstrap
-
-
-def static_cluster(upstream: Upstream) -> cluster_pb2.Cluster:
-    """Return the cluster of *upstream* with its endpoints inline."""
-    cluster = cluster_pb2.Cluster.FromString(build_cluster(upstream).body)
-    if upstream.discovery is Discovery.EDS:
-        cluster.type = cluster_pb2.Cluster.STATIC
-        cluster.ClearField("eds_cluster_config")
-        cluster.load_assignment.CopyFrom(
-            endpoint_pb2.ClusterLoadAssignment.FromString(
-                build_load_assignment(upstream).body
-            )
-        )
-    return cluster
 
 
 def refusal(bootstrap: bootstrap_pb2.Bootstrap, directory: Path) -> str | None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from math import inf, nan
 
 import pytest
+from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy_data_plane.envoy.config.core.v3 import RuntimeDouble
 from envoy_data_plane.envoy.config.route.v3 import (
     RouteActionHashPolicy,
@@ -41,6 +42,7 @@ from xds_server.translate.check import (
     Policy,
     TranslateError,
     check_endpoints,
+    check_localities,
     check_policy,
 )
 
@@ -192,3 +194,47 @@ def test_good_endpoints_pass(upstream: Upstream) -> None:
 def test_bad_endpoints_do_not(upstream: Upstream) -> None:
     with pytest.raises(TranslateError, match="shop/web/80"):
         check_endpoints(upstream)
+
+
+def assignment(*groups: tuple[int, int]) -> endpoint_pb2.ClusterLoadAssignment:
+    """Return one with a locality for each pair of a priority and a weight."""
+    found = endpoint_pb2.ClusterLoadAssignment()
+    for priority, weight in groups:
+        group = found.endpoints.add(priority=priority)
+        if weight:
+            group.load_balancing_weight.value = weight
+    return found
+
+
+WEIGHTED = make_upstream(
+    spec={
+        "locality": {
+            "type": "Weighted",
+            "weighted": {"rules": ({"to": ({"zone": "a", "weight": 1},)},)},
+        }
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("upstream", "groups"),
+    [
+        (WEIGHTED, [(0, 1), (0, 0)]),
+        (WEIGHTED, [(0, 2**31), (0, 2**31)]),
+        (make_upstream(), [(0, 1)]),
+        (make_upstream(), [(0, 0), (2, 0)]),
+        (make_upstream(), [(1, 0)]),
+    ],
+)
+def test_localities_that_would_not_be_heeded_are_not_sent(
+    upstream: Upstream, groups: list[tuple[int, int]]
+) -> None:
+    """One without a weight gets nothing; weights that nobody reads mean nothing."""
+    with pytest.raises(TranslateError):
+        check_localities(upstream, assignment(*groups))
+
+
+def test_localities_that_are_heeded() -> None:
+    check_localities(WEIGHTED, assignment((0, 1), (0, 2**32 - 2)))
+    check_localities(make_upstream(), assignment((0, 0), (1, 0), (1, 0)))
+    check_localities(make_upstream(), assignment())

@@ -16,16 +16,18 @@ from xds_server.api.policy import (
     LoadBalancer,
     LoadBalancerType,
     Maglev,
-    PerformanceBased,
-    PerformanceSource,
     SlowStart,
     SourceIP,
     Weights,
 )
 from xds_server.mesh.model import Discovery, Endpoint, Protocol, Upstream
 from xds_server.translate import cluster as room
-from xds_server.translate.check import TranslateError
-from xds_server.translate.cluster import HTTP_PROTOCOL_OPTIONS, build_cluster
+from xds_server.translate.check import LimitError, TranslateError
+from xds_server.translate.cluster import (
+    build_cluster,
+    build_panic_threshold,
+)
+from xds_server.translate.connection import HTTP_PROTOCOL_OPTIONS
 from xds_server.xds import CLUSTER
 
 
@@ -179,13 +181,8 @@ def test_clusters_of_one_policy_differ_in_their_name_alone() -> None:
             "block named like",
         ),
         (
-            LoadBalancer.model_construct(
-                type=LoadBalancerType.PERFORMANCE_BASED,
-                performance_based=PerformanceBased.model_construct(
-                    source=PerformanceSource.CONTROL_PLANE
-                ),
-            ),
-            "ControlPlane is not translated",
+            LoadBalancer.model_construct(type=LoadBalancerType.PERFORMANCE_BASED),
+            "block named like",
         ),
     ],
 )
@@ -211,3 +208,10 @@ def test_a_policy_that_must_not_be_sent_is_refused_by_name(
 def test_an_upstream_that_has_no_good_name_is_refused(upstream: Upstream) -> None:
     with pytest.raises(TranslateError):
         build_cluster(upstream)
+
+
+@pytest.mark.parametrize("percent", [float("nan"), -0.1, 100.1])
+def test_a_panic_threshold_that_is_no_percentage_is_not_sent(percent: float) -> None:
+    """One that is no number ends Envoy's process."""
+    with pytest.raises(LimitError, match="healthy_panic_threshold"):
+        build_panic_threshold(percent)

@@ -9,11 +9,14 @@ from envoy.config.core.v3 import health_check_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
 from hypothesis import given, strategies as st
 
-from tests.translate.mesh_input import make_upstream
+from tests.translate.mesh_input import make_service, make_upstream
 from xds_server.mesh.model import Endpoint, Health, Locality
 from xds_server.translate.check import TranslateError
-from xds_server.translate.endpoint import build_load_assignment
-from xds_server.xds import ENDPOINT
+from xds_server.translate.endpoint import (
+    build_load_assignment,
+    build_local_assignment,
+)
+from xds_server.xds import ENDPOINT, NOWHERE, Place
 
 LOCALITIES = st.builds(
     Locality, region=st.sampled_from(["", "north"]), zone=st.sampled_from(["", "a"])
@@ -148,6 +151,70 @@ def test_of_two_equal_addresses_the_first_wins() -> None:
     assert weights_of(assignment) == [3, 5]
 
 
+def test_a_policy_says_how_much_a_priority_takes_on() -> None:
+    """Left out, Envoy has 140; that of a Service's own is Envoy's."""
+    spec = {"type": "Failover", "failover": {"overprovisioningPercent": 200}}
+    upstream = make_upstream(at(1), spec={"locality": spec})
+    assignment = endpoint_pb2.ClusterLoadAssignment.FromString(
+        build_load_assignment(upstream).body
+    )
+
+    assert assignment.policy.overprovisioning_factor.value == 200
+    assert not decode(at(1)).HasField("policy")
+
+
 def test_what_envoy_would_refuse_is_not_sent() -> None:
     with pytest.raises(TranslateError, match=r"shop/web/80: 'backend\.example'"):
         decode(Endpoint(address="backend.example", port=80))
+
+
+NORTH = [
+    Endpoint(
+        address=f"10.0.0.{n}",
+        port=80,
+        weight=n,
+        locality=Locality(region="north", zone=zone),
+    )
+    for n, zone in enumerate("aab", start=1)
+]
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        (NOWHERE, [("north", "a", 2), ("north", "b", 1)]),
+        (Place(region="north", zone="a"), [("north", "a", 2), ("north", "b", 1)]),
+        (Place(zone="a"), [("", "a", 2), ("north", "b", 1)]),
+        (Place(region="x", zone="b"), [("north", "a", 2), ("x", "b", 1)]),
+        (Place(region="x", zone="c"), [("north", "a", 2), ("north", "b", 1)]),
+    ],
+)
+def test_a_zone_is_in_the_region_that_its_client_says(
+    place: Place, expected: list[tuple[str, str, int]]
+) -> None:
+    """For Envoys that say none, or another one; all zones but theirs are as they are.
+
+    Of their own Service, and of one whose traffic stays in zones.
+    """
+    zones = {"locality": {"type": "ZoneAware"}}
+    own = build_local_assignment(
+        ("shop", "web"), make_service(make_upstream(), make_upstream(*NORTH))
+    )
+    for resource in (own, build_load_assignment(make_upstream(*NORTH, spec=zones))):
+        found = endpoint_pb2.ClusterLoadAssignment.FromString(resource.at(place).body)
+
+        assert [
+            (each.locality.region, each.locality.zone, len(each.lb_endpoints))
+            for each in found.endpoints
+        ] == expected
+
+
+def test_an_own_service_is_counted_without_weights() -> None:
+    resource = build_local_assignment(
+        ("shop", "web"), make_service(make_upstream(*NORTH))
+    )
+    found = endpoint_pb2.ClusterLoadAssignment.FromString(resource.body)
+
+    assert found.cluster_name == resource.name == "local/shop/web"
+    assert set(weights_of(found)) == {0}
+    assert build_local_assignment(("shop", "web"), None).forms is None

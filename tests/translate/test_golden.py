@@ -1,5 +1,7 @@
 """Every `*.in.yaml` has one golden a resource type, and no golden is stale.
 
+Secrets are with the clusters that refer to them.
+
 The text of a golden is what `render` prints. A changed golden is a changed behaviour.
 """
 
@@ -11,16 +13,16 @@ from tests.conftest import GoldenCheck
 from tests.translate.mesh_input import load_mesh
 from xds_server.translate.render import resources_as_mapping, to_yaml
 from xds_server.translate.service import build_entrance, build_service
-from xds_server.xds import CLUSTER, ENDPOINT, LISTENER, ROUTE
+from xds_server.xds import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET
 
 TESTDATA = Path(__file__).with_name("testdata")
 CASES = sorted(TESTDATA.glob("*.in.yaml"))
 
 GOLDENS = {
-    "clusters": CLUSTER,
-    "endpoints": ENDPOINT,
-    "listeners": LISTENER,
-    "routes": ROUTE,
+    "clusters": (CLUSTER, SECRET),
+    "endpoints": (ENDPOINT,),
+    "listeners": (LISTENER,),
+    "routes": (ROUTE,),
 }
 
 
@@ -37,7 +39,7 @@ def test_golden(case: Path, kind: str, golden: GoldenCheck) -> None:
     ]
     resources += build_entrance(services, audience)
     mapping = resources_as_mapping(
-        each for each in resources if each.type_url == GOLDENS[kind]
+        each for each in resources if each.type_url in GOLDENS[kind]
     )
 
     golden(golden_of(case, kind), to_yaml(mapping))

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
 from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryResponse
 
@@ -15,7 +16,7 @@ from xds_server.api.document import Document
 from xds_server.mesh.event import Applied
 from xds_server.mesh.index import Index
 from xds_server.publish import Publisher
-from xds_server.xds import ENDPOINT
+from xds_server.xds import CLUSTER, ENDPOINT
 
 
 @dataclass(kw_only=True)
@@ -52,12 +53,21 @@ async def receive_assignment(
 
     The client goes on to want what is *wanted*.
     """
-    response = await client.stream(ENDPOINT).receive()
+    return ClusterLoadAssignment.FromString(await _receive(client, ENDPOINT, wanted))
+
+
+async def receive_cluster(client: AnyClient) -> Cluster:
+    """Return the only cluster of the next response, and accept it."""
+    return Cluster.FromString(await _receive(client, CLUSTER))
+
+
+async def _receive(client: AnyClient, type_url: str, *wanted: str) -> bytes:
+    response = await client.stream(type_url).receive()
     if isinstance(response, DeltaDiscoveryResponse):
         assert not response.removed_resources
         (body,) = (each.resource for each in response.resources)
-        await client.request(ENDPOINT, nonce=response.nonce)
+        await client.request(type_url, nonce=response.nonce)
     else:
         (body,) = response.resources
-        await client.request(ENDPOINT, wanted, nonce=response.nonce)
-    return ClusterLoadAssignment.FromString(body.value)
+        await client.request(type_url, *wanted, nonce=response.nonce)
+    return body.value

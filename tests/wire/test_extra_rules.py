@@ -20,7 +20,7 @@ from tests.serve.wire import ADS as ADS_SERVICE, LRS, World
 from tests.wire.client import AnyClient, DeltaClient, connect_to
 from tests.wire.mesh import Mesh, receive_assignment
 from tests.wire.variant import ADS, ALL, DELTA, SINGLE, Variant, of_types, over
-from xds_server.serve.load_stats import SENDS_ALL_CLUSTERS
+from xds_server.serve.lrs import SENDS_ALL_CLUSTERS
 from xds_server.xds import (
     CLUSTER,
     ENDPOINT,

@@ -117,7 +117,7 @@ class Fuzzer(Generic[Request]):
         if self.random.random() < 0.1:
             self._change(case)
         if self.random.random() < 0.05:
-            self._stream.beat()
+            self._stream.beat(self._stream.heartbeat_intervals)
         if self.random.random() < 0.02:
             for substream in self._stream.substreams.values():
                 substream.exchange.give_up("no answer")

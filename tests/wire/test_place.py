@@ -9,13 +9,13 @@ from google.protobuf.struct_pb2 import Struct
 from tests.integration.envoy.world import until
 from tests.mesh.documents import HTTP, endpoint, policy, service, slice_of
 from tests.wire.client import AnyClient, connect_to
-from tests.wire.mesh import Mesh, receive_assignment
+from tests.wire.mesh import Mesh, receive_assignment, receive_cluster
 from tests.wire.variant import ALL, Variant, over
 from xds_server.api.document import Document, Revision
 from xds_server.api.kubernetes import ServiceSpec
 from xds_server.api.problem import ObjectKey
 from xds_server.policy_status.survey import Survey
-from xds_server.xds import ENDPOINT
+from xds_server.xds import CLUSTER, ENDPOINT
 
 WEB = "shop/web/80"
 
@@ -42,11 +42,11 @@ def node(name: str, zone: str = "", machine: str = "") -> Node:
 
 
 def tiers(assignment: ClusterLoadAssignment) -> list[set[str]]:
-    """Return the last digits of the addresses, by priority."""
+    """Return the ends of the addresses, or whole names, by priority."""
     found: list[set[str]] = [set() for _ in assignment.endpoints]
     for group in assignment.endpoints:
         found[group.priority] |= {
-            each.endpoint.address.socket_address.address[-1]
+            each.endpoint.address.socket_address.address.rpartition(".")[2]
             for each in group.lb_endpoints
         }
     return [each for each in found if each]
@@ -78,6 +78,32 @@ async def test_two_zones_see_their_own_endpoints_first_and_follow_every_change(
 
     assert before == [[{"1", "2"}, {"3"}], [{"3"}, {"1", "2"}], [{"1", "2", "3"}]]
     assert after == [[{"1", "2", "3"}]] * 3
+
+
+@over(ALL)
+async def test_names_are_near_too(mesh: Mesh, variant: Variant) -> None:
+    """DNS finds their addresses, so they are in the cluster: it has the tiers."""
+    names = slice_of(
+        [endpoint(f"{zone}{n}", zone=zone) for zone in "ab" for n in "12"],
+        address_type="FQDN",
+    )
+    mesh.apply(near("PreferSameZone"), names)
+    clients = [
+        connect_to(mesh.setting, variant, each)
+        for each in (node("a", "a"), node("b", "b"), node("c"))
+    ]
+    for each in clients:
+        await each.subscribe(CLUSTER)
+    before = [tiers((await receive_cluster(each)).load_assignment) for each in clients]
+    mesh.apply(near(""))
+    after = [tiers((await receive_cluster(each)).load_assignment) for each in clients]
+
+    assert before == [
+        [{"a1", "a2"}, {"b1", "b2"}],
+        [{"b1", "b2"}, {"a1", "a2"}],
+        [{"a1", "a2", "b1", "b2"}],
+    ]
+    assert after == [[{"a1", "a2", "b1", "b2"}]] * 3
 
 
 @over(ALL)

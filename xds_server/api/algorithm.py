@@ -4,17 +4,15 @@ Why the limits are what they are: Envoy checks almost none of them itself; some 
 that it accepts fail every request, and some abort it.
 """
 
-import re
-from collections.abc import Iterable, Mapping
-from datetime import timedelta
+from collections.abc import Iterable
 from typing import Annotated, ClassVar, Final, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from xds_server.api.field import Choice, Duration, complain, fold
+from xds_server.api.field import Choice, complain, fold
 from xds_server.api.model import Model
 from xds_server.api.problem import Fault
-from xds_server.api.schema import FORBIDDEN, Rule, form
+from xds_server.api.schema import FORBIDDEN, Rule
 from xds_server.api.wording import got
 
 LARGEST_RING: Final = 8388608
@@ -101,19 +99,6 @@ class AddressFrom(Choice):
 
     CONNECTION = "Connection"
     X_FORWARDED_FOR = "XForwardedFor"
-
-
-class PerformanceSource(Choice):
-    """Where `PerformanceBased` learns what an endpoint can do."""
-
-    CONTROL_PLANE = "ControlPlane"
-    ORCA_HEADERS = "OrcaHeaders"
-    ORCA_OUT_OF_BAND = "OrcaOutOfBand"
-
-    @classmethod
-    def built(cls) -> tuple[Self, ...]:
-        """Give all but those that come later."""
-        return (cls.ORCA_HEADERS,)
 
 
 class Weighted(Model):
@@ -270,78 +255,3 @@ class IPHash(Model):
     address_from: AddressFrom = AddressFrom.CONNECTION
     """`Connection`: the peer's address; `XForwardedFor`: the first one in that header,
     which clients can forge (HTTP only)."""
-
-
-_METRIC: Final = re.compile(
-    r"(cpu|application|mem)_utilization|(named_metrics|utilization)\.[!-~]{1,128}"
-)
-
-
-def _metric(text: str) -> str:
-    if not _METRIC.fullmatch(text):
-        complain(
-            f"must be the name of an ORCA metric{got(text)}",
-            hint="one of cpu_utilization, application_utilization, mem_utilization, "
-            "named_metrics.KEY, utilization.KEY",
-        )
-    return text
-
-
-class PerformanceBased(Model):
-    """Shares in proportion to what endpoints report they can do (ORCA).
-
-    An endpoint's weight is rps / (utilisation + errorPenalty * errors / rps). It counts
-    from `blackout_period` after the first report until `expiration` after the last.
-    """
-
-    later = frozenset(
-        {
-            "reportPeriod",
-            "reportPort",
-            "smoothing",
-            "deadbandPercent",
-            "minWeight",
-            "maxWeight",
-        }
-    )
-
-    source: PerformanceSource = PerformanceSource.CONTROL_PLANE
-    """Where performance is known from; `OrcaHeaders`: reports in the endpoints' answers
-    (HTTP only)."""
-    metrics: tuple[
-        Annotated[str, AfterValidator(_metric), form(pattern=f"^({_METRIC.pattern})$")],
-        ...,
-    ] = Field(default=("cpu_utilization",), min_length=1, max_length=16)
-    """What utilization is, the largest of these where there are several:
-    `cpu_utilization`, `application_utilization`, `mem_utilization`,
-    `named_metrics.KEY`, `utilization.KEY`."""
-    error_penalty: float = Field(default=1.0, ge=0, le=100)
-    """Utilization that counts for errors: times errors / requests."""
-    blackout_period: Duration = timedelta(seconds=10)
-    """How long an endpoint must report before it counts."""
-    expiration: Duration = timedelta(minutes=3)
-    """How long a last report counts."""
-    update_period: Annotated[Duration, Field(ge=timedelta(milliseconds=100))] = (
-        timedelta(seconds=1)
-    )
-    """How often weights are computed."""
-
-    @classmethod
-    def presence_faults(cls, given: Mapping[str, object]) -> Iterable[Fault]:
-        """The default source is one of those that come later."""
-        if "source" not in given:
-            yield _source_comes_later("ControlPlane, the default,")
-
-    def value_faults(self) -> Iterable[Fault]:
-        """Refuse the sources that come later."""
-        is_given = "source" in self.model_fields_set
-        if is_given and self.source not in PerformanceSource.built():
-            yield _source_comes_later(self.source)
-
-
-def _source_comes_later(source: str) -> Fault:
-    return Fault(
-        path=("source",),
-        message=f"{source} is not supported yet",
-        hint="source: OrcaHeaders",
-    )

@@ -113,11 +113,8 @@ def object_schema(model: type[Model]) -> Schema:
         if field.description is not None:
             value = {**value, "description": _running(field.description)}
         default = _written(field.get_default())
-        choices = value.get("enum")
-        if field.is_required() or (
-            default and default not in _list(choices or [default])
-        ):
-            required.append(alias)  # a default that comes later is none
+        if field.is_required():
+            required.append(alias)
         elif alias not in model.told_apart and default not in (None, []):
             value["default"] = default
         properties[alias] = value
@@ -148,7 +145,7 @@ def _plain(annotation: object, metadata: Sequence[object]) -> Schema:
     if issubclass(annotation, Model):
         return object_schema(annotation)
     if issubclass(annotation, Choice):
-        choices = [str(choice) for choice in annotation.built()]
+        choices = [str(choice) for choice in annotation]
         description = _description(annotation)
         return {"description": description, "type": "string", "enum": choices}
     if issubclass(annotation, timedelta):

@@ -41,18 +41,32 @@ def decode(
     asked before each object whether the answer `is_wanted` still; a large source takes
     seconds. Where it is not, the answer means nothing.
     """
-    if len(data) > MAX_DOCUMENT_BYTES:
-        return _unreadable(too_large(len(data), source=source))
     reading = _Reading()
     try:
         with _without_cyclic_gc():
-            for found in _objects(_text(data, source), source):
+            for found in read_manifests(data, source=source):
                 if not is_wanted():
                     break
                 reading.add(found)
     except UnreadableError as error:
         return _unreadable(error.problem)
     return reading.result() or _unreadable(_empty(source))
+
+
+def read_manifests(data: bytes, *, source: str) -> Iterable[Manifest | Problem]:
+    """Read the objects of one source as they were written, whatever they are.
+
+    JSON as JSON, and all else as YAML, which says best what is wrong. A problem that
+    comes alone is of no object, but of what is around objects.
+
+    Raises:
+        UnreadableError: what it says is void, from the first byte.
+    """
+    if len(data) > MAX_DOCUMENT_BYTES:
+        raise UnreadableError(too_large(len(data), source=source))
+    text = _text(data, source)
+    found = json_syntax.read(text, source=source)
+    return yaml_syntax.read(text, source=source) if found is None else found
 
 
 def decode_object(data: bytes, *, source: str, type_meta: TypeMeta) -> Decoded:
@@ -121,7 +135,7 @@ class _Reading:
             return
         verdict = judge(found)
         problems = [
-            _located(fault, found.passage, verdict.key) for fault in verdict.faults
+            located(fault, found.passage, verdict.key) for fault in verdict.faults
         ]
         if verdict.is_ours:
             problems += (replace(one, object_key=verdict.key) for one in found.problems)
@@ -137,7 +151,7 @@ class _Reading:
         if first is not None:
             message = f"{key} is already defined at {first.locate(())}"
             fault = Fault(path=("metadata", "name"), message=message, hint=_RENAME)
-            self._problems.append(_located(fault, passage, key))
+            self._problems.append(located(fault, passage, key))
             return
         self._documents[key] = Document(
             key=key, body=body, locate=passage.locate, revision=self._revision
@@ -163,12 +177,6 @@ class _Reading:
 _RENAME = "rename one of the two, or remove it"
 
 
-def _objects(text: str, source: str) -> Iterable[Manifest | Problem]:
-    """Read JSON as JSON, and all else as YAML, which says best what is wrong."""
-    found = json_syntax.read(text, source=source)
-    return yaml_syntax.read(text, source=source) if found is None else found
-
-
 def _text(data: bytes, source: str) -> str:
     try:
         return data.decode("utf-8-sig")
@@ -189,7 +197,8 @@ def _text(data: bytes, source: str) -> str:
         raise UnreadableError(problem) from error
 
 
-def _located(fault: Fault, passage: Locator, key: ObjectKey | None) -> Problem:
+def located(fault: Fault, passage: Locator, key: ObjectKey | None) -> Problem:
+    """Say where what is wrong with an object stands."""
     return Problem(
         place=passage.locate(fault.path, at_key=fault.at_key),
         path=field_path(fault.path),

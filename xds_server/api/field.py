@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Annotated, Final, NoReturn, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from xds_server.api import name
 from xds_server.api.duration import format_duration, parse_duration
@@ -55,9 +55,12 @@ class Choice(StrEnum):
         )
 
     @classmethod
-    def built(cls) -> tuple[Self, ...]:
-        """Give the members that this release builds; others come later."""
-        return tuple(cls)
+    def parse_or_none(cls, text: object) -> Self | None:
+        """Read any spelling; None where it is none of these."""
+        try:
+            return cls.parse(text)
+        except PydanticCustomError:
+            return None
 
     @classmethod
     def __get_pydantic_core_schema__(
@@ -87,10 +90,17 @@ def _whole_seconds(value: timedelta) -> timedelta:
 
 
 _Duration = Annotated[timedelta, BeforeValidator(_duration)]
-_LONGEST: Final = timedelta(hours=87600)
+SHORTEST: Final = timedelta(milliseconds=1)
+LONGEST: Final = timedelta(hours=87600)
+LARGEST_COUNT: Final = 4_294_967_295
+"""What Envoy's counts can hold."""
+LARGEST_PORT: Final = 65535
 
-Duration = Annotated[_Duration, Field(ge=timedelta(milliseconds=1), le=_LONGEST)]
+Duration = Annotated[_Duration, Field(ge=SHORTEST, le=LONGEST)]
 """`1ms` to `87600h` (ten years)."""
+
+TimeLimit = Annotated[_Duration, Field(ge=timedelta(0), le=LONGEST)]
+"""`0s`, which is none, to `87600h`."""
 
 _WHOLE_SECONDS: Final = Rule(
     holds="duration(self).getMilliseconds() % 1000 == 0",
@@ -99,7 +109,7 @@ _WHOLE_SECONDS: Final = Rule(
 
 Seconds = Annotated[
     _Duration,
-    Field(ge=timedelta(0), le=_LONGEST),
+    Field(ge=timedelta(0), le=LONGEST),
     AfterValidator(_whole_seconds),
     form(rules=[_WHOLE_SECONDS]),
 ]
@@ -127,6 +137,11 @@ def _token(text: str) -> str | None:
 def _header_name(text: str) -> str | None:
     lower = text.lower()  # what is ASCII only then was none
     return lower if lower in _PSEUDO_HEADERS or _token(text) else None
+
+
+def _request_header(text: str) -> str | None:
+    lower = text.lower()
+    return lower if _token(text) and lower != "host" else None
 
 
 def _query_name(text: str) -> str | None:
@@ -171,6 +186,27 @@ HeaderName = Annotated[
 ]
 """RFC 9110 section 5.6.2; lower-cased. Envoy itself checks none of these names here."""
 
+RequestHeader = Annotated[
+    str,
+    _checked(
+        "the name of a header that a client may send, without a colon",
+        _request_header,
+        hint="x-endpoint is one; Envoy knows host as :authority",
+    ),
+    form(
+        pattern=_TOKEN_FORM,
+        most=_LONGEST_NAME,
+        rules=[
+            Rule(
+                holds="self.lowerAscii() != 'host'",
+                message="must be the name of a header that a client may send, "
+                "without a colon",
+            )
+        ],
+    ),
+]
+"""A header whose value is read, or told; lower-cased."""
+
 CookieName = Annotated[
     str,
     _checked("a cookie name: 1 to 256 letters, digits or !#$%&'*+-.^_`|~", _token),
@@ -200,6 +236,120 @@ CookiePath = Annotated[
     _checked("a path that begins with / and has no ; in it", _cookie_path),
     form(pattern=r"^/( |[^;\p{C}\p{Z}])*$"),
 ]
+
+_PATH: Final = re.compile(r"/[!-\"$-~]*")  # a # begins what is never sent
+_LONGEST_PATH: Final = 1024
+_AUTHORITY: Final = re.compile(r"[A-Za-z0-9._:\[\]-]+")
+_LONGEST_AUTHORITY: Final = 255
+_GRPC_SERVICE: Final = re.compile(r"[!-~]*")
+
+
+def _fitting(form: re.Pattern[str], most: int) -> Callable[[str], str | None]:
+    """Make what gives a text that has *form* and *most* characters back."""
+    return lambda text: text if len(text) <= most and form.fullmatch(text) else None
+
+
+RequestPath = Annotated[
+    str,
+    _checked(
+        "a path that begins with /, of at most 1024 visible ASCII characters but #",
+        _fitting(_PATH, _LONGEST_PATH),
+    ),
+    form(pattern=f"^{_PATH.pattern}$", most=_LONGEST_PATH),
+]
+"""What is requested, maybe with a query."""
+
+Authority = Annotated[
+    str,
+    _checked(
+        "a host, maybe with a port: 1 to 255 letters, digits or . - _ : [ ]",
+        _fitting(_AUTHORITY, _LONGEST_AUTHORITY),
+    ),
+    form(pattern=f"^{_AUTHORITY.pattern}$", most=_LONGEST_AUTHORITY),
+]
+"""What a Host header or `:authority` holds. Envoy's own default, the name of the
+cluster, has a `/` in it here, which many servers refuse."""
+
+GrpcService = Annotated[
+    str,
+    _checked(
+        "the name of a gRPC service: at most 256 visible ASCII characters",
+        _fitting(_GRPC_SERVICE, _LONGEST_NAME),
+    ),
+    form(pattern=f"^{_GRPC_SERVICE.pattern}$", most=_LONGEST_NAME),
+]
+
+_FILE: Final = re.compile(r"(/[!-.0-~]+)+")
+_RELATIVE: Final = re.compile(r"/\.\.?(/|$)")
+_LONGEST_FILE: Final = 512
+_FILE_FORM: Final = (
+    "an absolute path of at most 512 visible ASCII characters, without //, . and .."
+)
+
+
+def _file_path(text: str) -> str | None:
+    fits = len(text) <= _LONGEST_FILE and _FILE.fullmatch(text)
+    return text if fits and not _RELATIVE.search(text) else None
+
+
+FilePath = Annotated[
+    str,
+    _checked(_FILE_FORM, _file_path),
+    form(
+        pattern=f"^{_FILE.pattern}$",
+        most=_LONGEST_FILE,
+        rules=[
+            Rule(
+                holds=f"!self.matches({quoted(_RELATIVE.pattern)})",
+                message=f"must be {_FILE_FORM}",
+            )
+        ],
+    ),
+]
+"""A file beside the Envoy: whether it is there, the server cannot know."""
+
+
+def _server_name(text: str) -> str | None:
+    return text if name.host_name(text) == text else None
+
+
+ServerName = Annotated[
+    str,
+    _checked(name.DNS_NAME, _server_name, hint="no address: SNI knows names alone"),
+    form(
+        pattern=name.DNS_NAME_FORM,
+        most=name.LONGEST_NAME,
+        anyOf=[{"not": {"pattern": name.LAST_LABEL_IS_NUMBER}}],
+    ),
+]
+"""RFC 6066 section 3."""
+
+_URI: Final = re.compile(r"[a-z][a-z0-9+.-]*://[!-~]+")
+_LONGEST_URI: Final = 512
+_ALTERNATIVE: Final = "a DNS name in lower case, or a URI such as spiffe://mesh/web"
+
+
+def _alternative_name(text: str) -> str | None:
+    is_uri = len(text) <= _LONGEST_URI and _URI.fullmatch(text)
+    return text if is_uri else _server_name(text)
+
+
+AlternativeName = Annotated[
+    str,
+    _checked(_ALTERNATIVE, _alternative_name),
+    form(
+        pattern=f"^({name.DNS_NAME_FORM[1:-1]}|{_URI.pattern})$",
+        most=_LONGEST_URI,
+        rules=[
+            Rule(
+                holds=f"self.contains('://') || size(self) <= {name.LONGEST_NAME}",
+                message=f"must be {_ALTERNATIVE}",
+            )
+        ],
+        anyOf=[{"pattern": "://"}, {"not": {"pattern": name.LAST_LABEL_IS_NUMBER}}],
+    ),
+]
+"""What a certificate may be for (RFC 5280 section 4.2.1.6)."""
 
 _ADDRESS: Final = "an IP address or a DNS name"
 

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from xds_server.api import name
+from xds_server.api.field import LARGEST_PORT
 from xds_server.api.kubernetes import (
     EndpointSlice,
     Metadata,
@@ -28,7 +29,6 @@ LISTEN_PORT: Final = "traffic.xds-server.dev/listen-port"
 SERVICE_NAME: Final = "kubernetes.io/service-name"
 
 _PREFIX: Final = "traffic.xds-server.dev/"
-_LAST_PORT: Final = 65535
 _NUMBER: Final = re.compile(r"[0-9]{1,5}")
 _PROTOCOLS: Final = ("TCP", "UDP", "SCTP")
 _SERVICE_TYPES: Final = ("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")
@@ -157,8 +157,8 @@ def _service_port_faults(port: ServicePort, path: FieldPath) -> Iterator[Fault]:
 
 
 def _port_faults(port: int, path: FieldPath) -> Iterator[Fault]:
-    if not 1 <= port <= _LAST_PORT:
-        yield _must(path, f"be a port between 1 and {_LAST_PORT}", port)
+    if not 1 <= port <= LARGEST_PORT:
+        yield _must(path, f"be a port between 1 and {LARGEST_PORT}", port)
 
 
 def _annotation_faults(annotations: Mapping[str, str]) -> Iterator[Fault]:
@@ -185,8 +185,8 @@ def _listen_port_faults(text: str, path: FieldPath) -> Iterator[Fault]:
     """One number, or NAME=NUMBER for several ports."""
     for entry in text.split(","):
         number = entry.rpartition("=")[2].strip()
-        if not (_NUMBER.fullmatch(number) and 1 <= int(number) <= _LAST_PORT):
-            yield _must(path, f"be a port between 1 and {_LAST_PORT}", text)
+        if not (_NUMBER.fullmatch(number) and 1 <= int(number) <= LARGEST_PORT):
+            yield _must(path, f"be a port between 1 and {LARGEST_PORT}", text)
 
 
 def _unknown(path: FieldPath, found: str, allowed: tuple[str, ...]) -> Fault:

@@ -9,7 +9,6 @@ from datetime import timedelta
 from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
-from pydantic_core import PydanticCustomError
 
 from xds_server.api.algorithm import (
     CLIENT_SIDE,
@@ -17,8 +16,6 @@ from xds_server.api.algorithm import (
     LeastRequest,
     LoadBalancerType,
     Maglev,
-    PerformanceBased,
-    PerformanceSource,
     RingHash,
     Selection,
     Weighted,
@@ -26,8 +23,14 @@ from xds_server.api.algorithm import (
 from xds_server.api.field import Duration, fold
 from xds_server.api.hash_key import HashKey, SourceIP
 from xds_server.api.model import Model
+from xds_server.api.performance import (
+    PerformanceBased,
+    PerformanceSource,
+    source_of,
+)
 from xds_server.api.problem import Fault
-from xds_server.api.schema import FORBIDDEN, REQUIRED, Rule, quoted
+from xds_server.api.schema import FORBIDDEN, REQUIRED, Rule
+from xds_server.api.typed_block import block_faults, block_rules, is_type
 from xds_server.api.weights import Weights
 
 _BLOCKS: Final = {
@@ -58,45 +61,22 @@ _NO_WEIGHTS: Final = {
         "Envoy ignores weights there",
         "use type: Weighted with weighted.selection: Random",
     ),
-    LoadBalancerType.PERFORMANCE_BASED: (
-        "the endpoints' reports are the weights",
-        "use type: Weighted for weights of your own",
-    ),
 }
-
-
-def _is(kinds: Iterable[LoadBalancerType]) -> str:
-    """Write in CEL that the type is one of these."""
-    return f"self.type in [{', '.join(map(quoted, kinds))}]"
+_REPORTED: Final = "the endpoints' reports are the weights"
+_ORCA: Final = frozenset(PerformanceSource) - {PerformanceSource.CONTROL_PLANE}
 
 
 _SERVED_RULES: Final = (
-    *(
-        Rule(
-            holds=f"!has(self.{block}) || {_is([owner])}",
-            message=f"only allowed when type is {owner} (got {{}})",
-            found="self.type",
-            at=block,
-            reason=FORBIDDEN,
-        )
-        for owner, block in _BLOCKS.items()
-    ),
+    *block_rules(_BLOCKS),
     Rule(
-        holds=f"!({_is([LoadBalancerType.PERFORMANCE_BASED])})"
-        " || has(self.performanceBased)",
-        message="required with type PerformanceBased: source: OrcaHeaders",
-        at="performanceBased",
-        reason=REQUIRED,
-    ),
-    Rule(
-        holds=f"!({_is(_HASHES)}) || has(self.hashOn) && size(self.hashOn) > 0",
+        holds=f"!({is_type(_HASHES)}) || has(self.hashOn) && size(self.hashOn) > 0",
         message="required with type {}: 1 to 8 keys",
         found="self.type",
         at="hashOn",
         reason=REQUIRED,
     ),
     Rule(
-        holds=f"!has(self.hashOn) || {_is(_HASHES)}",
+        holds=f"!has(self.hashOn) || {is_type(_HASHES)}",
         message="not supported by type {}: use type: RingHash or Maglev",
         found="self.type",
         at="hashOn",
@@ -104,7 +84,7 @@ _SERVED_RULES: Final = (
     ),
     *(
         Rule(
-            holds=f"!has(self.weights) || !({_is([kind])})",
+            holds=f"!has(self.weights) || !({is_type([kind])})",
             message=f"not supported by type {kind}: {reason}",
             at="weights",
             reason=FORBIDDEN,
@@ -112,7 +92,15 @@ _SERVED_RULES: Final = (
         for kind, (reason, _) in _NO_WEIGHTS.items()
     ),
     Rule(
-        holds=f"!has(self.slowStart) || {_is(_SLOW_START)}",
+        holds="!has(self.weights) || !has(self.performanceBased) || "
+        f"self.performanceBased.source == '{PerformanceSource.CONTROL_PLANE}'",
+        message=f"not supported by performanceBased.source {{}}: {_REPORTED}",
+        found="self.performanceBased.source",
+        at="weights",
+        reason=FORBIDDEN,
+    ),
+    Rule(
+        holds=f"!has(self.slowStart) || {is_type(_SLOW_START)}",
         message="not supported by type {}: Envoy has no slow start there",
         found="self.type",
         at="slowStart",
@@ -168,7 +156,8 @@ class LoadBalancer(Model):
     hash_on: tuple[HashKey, ...] = Field(default=(), max_length=8)
     """Only with RingHash and Maglev: what a request is hashed by."""
     weights: Weights | None = None
-    """Weighted; where written also LeastRequest, RingHash, Maglev, IPHash."""
+    """Weighted; where written also LeastRequest, RingHash, Maglev, IPHash, and
+    PerformanceBased by ControlPlane, whose weights are times these."""
     slow_start: SlowStart | None = None
     """RoundRobin, Weighted in turn, LeastRequest, PerformanceBased."""
 
@@ -178,12 +167,11 @@ class LoadBalancer(Model):
         kind = _type_of(given)
         if kind is None:
             return  # without a type there is nothing to compare with
-        yield from _block_faults(kind, given)
+        found = kind if "type" in given else f"{kind}, the default"
+        yield from block_faults(_BLOCKS, kind, given, found)
         yield from _hash_faults(kind, given)
-        if "weights" in given and kind in _NO_WEIGHTS:
-            reason, hint = _NO_WEIGHTS[kind]
-            message = f"not supported by type {kind}: {reason}"
-            yield Fault(path=("weights",), message=message, hint=hint, at_key=True)
+        if "weights" in given:
+            yield from _weight_faults(kind, given)
         if (
             "slowStart" in given
             and (one := _without_slow_start(kind, given)) is not None
@@ -209,26 +197,22 @@ class LoadBalancer(Model):
         return filled
 
 
-def default_load_balancer(kind: LoadBalancerType) -> LoadBalancer:
+def default_load_balancer(name: str) -> LoadBalancer:
     """Give an algorithm with nothing but defaults, as a Service's annotation asks for.
 
-    Hashes take the client's address, PerformanceBased takes ORCA headers.
+    *name* may have any spelling, and Envoy's own names say the rest, too. Hashes take
+    the client's address.
     """
-    if kind in _HASHES:
-        return LoadBalancer(type=kind, hash_on=(HashKey(source_ip=SourceIP()),))
-    if kind is LoadBalancerType.PERFORMANCE_BASED:
-        source = PerformanceSource.ORCA_HEADERS
-        return LoadBalancer(
-            type=kind, performance_based=PerformanceBased(source=source)
-        )
-    return LoadBalancer(type=kind)
+    given: dict[str, object] = {"type": name}
+    if LoadBalancerType.parse_or_none(name) in _HASHES:
+        given["hashOn"] = (HashKey(source_ip=SourceIP()),)
+    return LoadBalancer.model_validate(given)
 
 
 def _type_of(given: Mapping[str, object]) -> LoadBalancerType | None:
-    try:
-        return LoadBalancerType.parse(given.get("type", LoadBalancerType.ROUND_ROBIN))
-    except PydanticCustomError:
-        return None
+    return LoadBalancerType.parse_or_none(
+        given.get("type", LoadBalancerType.ROUND_ROBIN)
+    )
 
 
 def _is_orca(given: Mapping[str, object]) -> bool:
@@ -237,14 +221,32 @@ def _is_orca(given: Mapping[str, object]) -> bool:
     return isinstance(kind, str) and fold(kind) == CLIENT_SIDE
 
 
-def _block_faults(
+def _weight_faults(
     kind: LoadBalancerType, given: Mapping[str, object]
 ) -> Iterator[Fault]:
-    found = kind if "type" in given else f"{kind}, the default"
-    for owner, block in _BLOCKS.items():
-        if block in given and owner is not kind:
-            message = f"only allowed when type is {owner} (got {found})"
-            yield Fault(path=(block,), message=message, at_key=True)
+    """Refuse weights beside what has no use for any."""
+    source = _performance_source(given)
+    if kind in _NO_WEIGHTS:
+        reason, hint = _NO_WEIGHTS[kind]
+        message = f"not supported by type {kind}: {reason}"
+    elif kind is LoadBalancerType.PERFORMANCE_BASED and source in _ORCA:
+        hint = "use type: Weighted for weights of your own"
+        message = f"not supported by performanceBased.source {source}: {_REPORTED}"
+    else:
+        return
+    yield Fault(path=("weights",), message=message, hint=hint, at_key=True)
+
+
+def _performance_source(given: Mapping[str, object]) -> PerformanceSource | None:
+    """Return where PerformanceBased would know performance from."""
+    block = given.get("performanceBased", {})
+    if isinstance(block, PerformanceBased):
+        return block.source
+    if not isinstance(block, dict):
+        return None
+    if block.get("source") is None and _is_orca(given):
+        return PerformanceSource.ORCA_HEADERS
+    return source_of({key: one for key, one in block.items() if one is not None})
 
 
 def _hash_faults(

@@ -30,7 +30,7 @@ DOCUMENT: Final = "document"
 """The validation context of what users wrote, as opposed to our own Python calls."""
 
 _LATER: Final = "leave it out: this release would not act on it"
-_FEW: Final = 12  # fields that fit into a hint
+_FEW: Final = 24
 _TYPES: Final = {
     "string_type": "must be a string",
     "bool_type": "must be true or false",
@@ -235,10 +235,19 @@ def _all(fields: Sequence[str], later: Sequence[str]) -> str | None:
 
 
 def _noun(field: FieldInfo) -> str:
-    kinds = {field.annotation, *get_args(field.annotation)}
+    kinds = set(_leaves(field.annotation))
     if int in kinds:
         return "an integer"
     return "a duration" if timedelta in kinds else "a number"
+
+
+def _leaves(annotation: object) -> Iterator[object]:
+    """Yield the plain types that an annotation is made of."""
+    inner = get_args(annotation)
+    if not inner:
+        yield annotation
+    for one in inner:
+        yield from _leaves(one)
 
 
 def _bound(value: object) -> str:

@@ -11,6 +11,9 @@ _LABEL_FORM: Final = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _QUALIFIED_FORM: Final = "[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
 _LABEL: Final = re.compile(_LABEL_FORM)
 _QUALIFIED_NAME: Final = re.compile(_QUALIFIED_FORM)
+ROOT_NAMESPACE: Final = "xds-system"
+"""The namespace whose policies are the defaults of the whole mesh, unless set."""
+
 LONGEST_LABEL: Final = 63
 LONGEST_NAME: Final = 253
 _MULTICAST: Final = {socket.AF_INET: range(224, 240), socket.AF_INET6: range(255, 256)}

@@ -6,7 +6,7 @@ stops the others. What to do about a problem is decided elsewhere.
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -91,6 +91,15 @@ class Fault:
     hint: str | None = None
     severity: Severity = Severity.ERROR
     at_key: bool = False
+
+
+def named_twice(field: str, values: Iterable[object]) -> Iterator[Fault]:
+    """Yield that an entry of the list *field* has the value of one before it."""
+    seen: set[object] = set()
+    for position, value in enumerate(values):
+        if value in seen:
+            yield Fault(path=(field, position), message="named twice")
+        seen.add(value)
 
 
 def field_path(path: FieldPath) -> str:

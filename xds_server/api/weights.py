@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field
 
 from xds_server.api.field import Address, LabelKey, Labels, complain
 from xds_server.api.model import Model
-from xds_server.api.problem import Fault
+from xds_server.api.problem import Fault, named_twice
 from xds_server.api.quantity import FORM, LONGEST, parse_quantity
 from xds_server.api.schema import FORBIDDEN, REQUIRED, Rule, form, has_one_of
 from xds_server.api.wording import got
@@ -18,6 +18,8 @@ LARGEST_WEIGHT: Final = 1_000_000
 _MATCHES: Final = ("matchLabels", "addresses")
 _READS: Final = ("fromAnnotation", "fromLabel", "fromResourceRequest")
 _QUANTITY: Final = "must be a Kubernetes quantity above 0, such as 100m or 1Gi"
+
+_NO_GROUPS: Final = "only allowed with groups"
 
 
 def _quantity(text: str) -> str:
@@ -119,19 +121,57 @@ class WeightGroup(Model):
     """A share of the whole for all Pods with these labels together."""
 
     match_labels: Labels
-    share: float = Field(gt=0, le=LARGEST_WEIGHT)
+    """Pods with all of these labels, unless a group before it has them; no two groups
+    name the same."""
+    share: float = Field(ge=0, le=LARGEST_WEIGHT)
+    """Of the traffic, in proportion to the other shares; `0`: no new requests."""
 
 
 class Weights(Model):
-    """Rules in order, the first that matches wins; `default` is for all others."""
+    """How much each endpoint weighs by itself, or what groups of them have together."""
 
-    later = frozenset({"groups", "others"})
+    told_apart = frozenset({"rules", "others"})
+    served_rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            holds="!has(self.others) || has(self.groups) && size(self.groups) > 0",
+            message=_NO_GROUPS,
+            at="others",
+            reason=FORBIDDEN,
+        ),
+        Rule(
+            holds="!has(self.groups) || self.groups.all(one, self.groups.exists_one("
+            "other, one.matchLabels == other.matchLabels))",
+            message="named twice",
+            at="groups",
+        ),
+    )
 
     rules: tuple[WeightRule, ...] = Field(
         default=(WeightRule(from_annotation=WEIGHT_ANNOTATION),), max_length=32
     )
-    """The first that matches an endpoint gives its weight."""
+    """The first that matches an endpoint gives its weight; with `groups` the weight
+    inside its group, where left out means that all are equal there."""
     default: int = Field(default=1, ge=0, le=LARGEST_WEIGHT)
     """The weight of all others."""
-    groups: tuple[WeightGroup, ...] = ()
+    groups: tuple[WeightGroup, ...] = Field(default=(), max_length=32)
+    """Each group has its share of the traffic, whatever the number of its endpoints."""
     others: float = Field(default=0, ge=0, le=LARGEST_WEIGHT)
+    """The share of all endpoints that are in no group, together; `0`: no new requests.
+    """
+
+    @classmethod
+    def filled(cls, given: dict[str, object]) -> dict[str, object]:
+        """Make the endpoints of a group equal where no rule says otherwise."""
+        return {"rules": (), **given} if given.get("groups") else given
+
+    @classmethod
+    def presence_faults(cls, given: Mapping[str, object]) -> Iterable[Fault]:
+        """Refuse a share of what is in no group where there are no groups."""
+        if "others" in given and not given.get("groups"):
+            message = _NO_GROUPS + got(given["others"])
+            hint = "the weight of endpoints that no rule matches is `default`"
+            yield Fault(path=("others",), message=message, hint=hint, at_key=True)
+
+    def value_faults(self) -> Iterable[Fault]:
+        """Refuse labels that are named twice: the second group would have no Pod."""
+        yield from named_twice("groups", (each.match_labels for each in self.groups))

@@ -8,18 +8,21 @@ from dataclasses import dataclass
 from typing import Final
 
 from xds_server.api.document import Document
+from xds_server.api.field import LARGEST_PORT
 from xds_server.api.kubernetes import ServicePort
 from xds_server.api.kubernetes_rule import LISTEN_PORT, LOAD_BALANCER
-from xds_server.api.policy import default_load_balancer, parse_load_balancer_type
+from xds_server.api.policy import (
+    LoadBalancer,
+    default_load_balancer,
+    parse_load_balancer_type,
+)
 from xds_server.api.problem import Fault, Problem
-from xds_server.mesh.attachment import Proposal
 from xds_server.mesh.finding import finding
 from xds_server.mesh.model import Protocol
 from xds_server.mesh.port import protocol_of, section_of, service_of
+from xds_server.mesh.section import Proposal
 
 __all__ = ["LISTEN_PORT", "Listens", "annotated_balancer", "listens_of"]
-
-_LAST_PORT: Final = 65535
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,21 +36,20 @@ class Listens:
 _NO_LISTENS: Final = Listens(by_port={})
 
 
-def annotated_balancer(document: Document) -> Proposal | None:
+def annotated_balancer(document: Document) -> Proposal[LoadBalancer] | None:
     """Return the load balancer that the `load-balancer` annotation asks for.
 
     It names an algorithm, which has its defaults. A text that names none was reported
     when the Service was decoded.
     """
     text = service_of(document).metadata.annotations.get(LOAD_BALANCER)
-    algorithm = None if text is None else parse_load_balancer_type(text)
-    if algorithm is None or isinstance(algorithm, Fault):
+    if text is None or isinstance(parse_load_balancer_type(text), Fault):
         return None
     return Proposal(
         document=document,
         path=("metadata", "annotations", LOAD_BALANCER),
-        load_balancer=default_load_balancer(algorithm),
-        service=document.key.name,
+        written=default_load_balancer(text),
+        service=f"{document.key.namespace}/{document.key.name}",
         is_brief=True,
     )
 
@@ -87,8 +89,8 @@ def _read(
         if separator:
             return f"no TCP port is named {section!r}"
         return f"must be PORT=NUMBER for a TCP port of the Service (got {entry!r})"
-    if not (number.isascii() and number.isdigit() and 1 <= int(number) <= _LAST_PORT):
-        return f"must be a port number of 1..{_LAST_PORT} (got {number!r})"
+    if not (number.isascii() and number.isdigit() and 1 <= int(number) <= LARGEST_PORT):
+        return f"must be a port number of 1..{LARGEST_PORT} (got {number!r})"
     if port.port in by_port or int(number) in by_port.values():
         return f"port {section!r} or listen port {number} is there twice"
     by_port[port.port] = int(number)

@@ -1,221 +1,367 @@
-"""Which policy balances a port: the most specific that fits, and of these the oldest.
+"""What each port of a Service gets from policies, section by section.
 
-The policies that target a Service and its ports with their backends in; the load
-balancer of each port, and what became of each policy at each port, out.
-Levels: a `sectionName` beats the whole Service, which beats the Service's annotation,
-which beats the default. Within a level policies of files, which have no age, go before
-those of a cluster; of the same age the first by name wins.
+The policies that target a Service and its ports with their backends in; each section of
+each port, and what became of each policy there, out. How a section is decided is in
+`section`, what speaks against one in `fit` and in the module named like it, and which
+do not go together in `combination`. A new
+section is a field of `Sections`, and a line in `attach`.
+
+The Service's annotation picks an algorithm where no policy that names the Service has
+a `loadBalancer`; it says nothing of other sections.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Final, TypeVar
 
-from xds_server.api.document import Document
-from xds_server.api.policy import LoadBalancer, TargetRef, TrafficPolicy
-from xds_server.api.problem import FieldPath, ObjectKey, Problem
+from xds_server.api.combination import clash_of
+from xds_server.api.policy import EnvoyPatch, LoadBalancer, Locality, PolicySpec
+from xds_server.api.problem import Problem
 from xds_server.mesh.backend import Backend
-from xds_server.mesh.finding import finding, warning
+from xds_server.mesh.circuit_breaker import fit_circuit_breaker
+from xds_server.mesh.combination import beside, gives_way, rival_of
+from xds_server.mesh.connection import fit_connection, spoken
 from xds_server.mesh.fit import fit
-from xds_server.mesh.model import Port
+from xds_server.mesh.health_check import fit_health_check
+from xds_server.mesh.load_assignment import fit_overload, fit_stale_endpoints
+from xds_server.mesh.locality import fit_locality
+from xds_server.mesh.misfit import Fit, Situation, fit_anywhere, fit_http
+from xds_server.mesh.model import (
+    NO_SECTIONS,
+    Discovery,
+    Origin,
+    Port,
+    Section,
+    Sections,
+)
+from xds_server.mesh.outlier_detection import (
+    default_outlier_detection,
+    fit_outlier_detection,
+)
+from xds_server.mesh.override_host import fit_override_host
+from xds_server.mesh.section import (
+    ALL_CLIENTS,
+    Outcome,
+    Proposal,
+    Reference,
+    Settlement,
+    Trial,
+    clients_of,
+    policy_of,
+    settle,
+)
+from xds_server.mesh.selector import groups_of
 from xds_server.mesh.weight import FindPod, Weighing, weigh
-
-_DEFAULT: Final = LoadBalancer()
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """One of a policy's `targetRefs`: the policy and the position in the list."""
-
-    policy: Document
-    position: int
-
-    @property
-    def target(self) -> TargetRef:
-        """What is targeted."""
-        return policy_of(self.policy).spec.target_refs[self.position]
-
-    @property
-    def names_port(self) -> bool:
-        """Whether one port is targeted, not the whole Service."""
-        return self.target.section_name is not None
-
-    @property
-    def proposal(self) -> "Proposal | None":
-        """What the policy wants there; None if it says nothing of load balancing."""
-        load_balancer = policy_of(self.policy).spec.load_balancer
-        if load_balancer is None:
-            return None
-        return Proposal(
-            document=self.policy,
-            path=("spec", "loadBalancer"),
-            load_balancer=load_balancer,
-            service=self.target.name,
-            names_port=self.names_port,
-        )
-
-    def matches(self, port: Port) -> bool:
-        """Whether the whole Service or this port is targeted."""
-        section = self.target.section_name
-        return section is None or section == (port.name or str(port.number))
+from xds_server.xds import Labels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What became of a reference at one port that it matches.
+class Balance:
+    """A load balancer, and what its weights make of the backends."""
 
-    It is in force where it is the winner itself. Without a winner it does not fit: the
-    problems say why. Otherwise the winner is in force in its place.
-    """
+    load_balancer: LoadBalancer
+    weighing: Weighing
 
-    reference: Reference
-    winner: Reference | None
-    problems: tuple[Problem, ...] = ()
+
+Written = TypeVar("Written")
+
+_DEFAULT: Final = Balance(load_balancer=LoadBalancer(), weighing=Weighing(weights=None))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attachment:
-    """How one port is balanced, and by whose word (unset: nobody's).
+    """What one port gets, and by whose word.
 
-    `problems` are the annotation's; those of policies are in their outcomes.
+    `port` speaks what its endpoints are spoken with. `problems` are the annotation's;
+    those of policies are in their outcomes.
     """
 
-    load_balancer: LoadBalancer
-    weighing: Weighing
-    origin: ObjectKey | None = None
+    port: Port
+    balance: Balance = _DEFAULT
+    sections: Sections = NO_SECTIONS
+    origins: tuple[Origin, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
     problems: tuple[Problem, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proposal:
-    """A load balancer for a port of a Service, and where it was written.
+def attach_by_labels(
+    references: Sequence[Reference], attach_all: Callable[[list[Reference]], Attachment]
+) -> Mapping[Labels, Attachment]:
+    """Return what each group of clients gets, by their labels; all others first.
 
-    `is_brief` where only the algorithm's name was written, and no field of it.
+    *references* are ranked; *attach_all* is asked for those that are for a group.
     """
-
-    document: Document
-    path: FieldPath
-    load_balancer: LoadBalancer
-    service: str
-    names_port: bool = False
-    is_brief: bool = False
-
-    def path_of(self, field: FieldPath) -> FieldPath:
-        """Return where a field of the load balancer was, or would be, written."""
-        return self.path if self.is_brief else (*self.path, *field)
-
-
-def policy_of(document: Document) -> TrafficPolicy:
-    """Return the body of a TrafficPolicy's document."""
-    assert isinstance(document.body, TrafficPolicy)  # noqa: S101 - narrows the union
-    return document.body
-
-
-def rank(policies: Iterable[Document], service: str) -> tuple[Reference, ...]:
-    """Return all references to *service*, the strongest first."""
-    references = (
-        Reference(policy, position)
-        for policy in policies
-        for position, target in enumerate(policy_of(policy).spec.target_refs)
-        if target.kind == "Service" and target.name == service
-    )
-    return tuple(
-        sorted(
-            references,
-            key=lambda r: (not r.names_port, r.policy.seniority, r.position),
-        )
-    )
+    groups = groups_of(each.clients for each in references)
+    return {
+        labels: attach_all([each for each in references if each.is_for(labels)])
+        for labels in groups
+    }
 
 
 def attach(
     port: Port,
     backends: Sequence[Backend],
-    references: Iterable[Reference],
-    annotated: Proposal | None,
+    references: Sequence[Reference],
+    annotated: Proposal[LoadBalancer] | None,
     find_pod: FindPod,
+    *,
+    discovery: Discovery,
+    is_only_port: bool,
+    try_out: "Callable[[Attachment], Fit]",
 ) -> Attachment:
-    """Return how *port* is balanced.
+    """Return what *port* gets, whose *backends* Envoys find by *discovery*.
 
-    *references* are those to the whole Service, ranked; *annotated* is what the
-    Service's annotation asks for.
+    *references* are those to the whole Service for the same clients, ranked;
+    *annotated* is what the Service's annotation asks for. *is_only_port* where the
+    Service has no other. *try_out* says what an Envoy would say of what it gets.
     """
-    outcomes: list[Outcome] = []
-    winner: Reference | None = None
-    weighing = Weighing(weights=None)
-    for reference in references:
-        proposal = reference.proposal
-        if proposal is None or not reference.matches(port):
-            continue
-        if winner is not None:
-            outcomes.append(Outcome(reference=reference, winner=winner))
-            continue
-        fits, tried, problems = _try(proposal, port, backends, find_pod)
-        if fits:
-            winner, weighing = reference, tried
-        outcomes.append(Outcome(reference=reference, winner=winner, problems=problems))
-    if winner is not None and winner.proposal is not None:
-        return Attachment(
-            load_balancer=winner.proposal.load_balancer,
-            weighing=weighing,
-            origin=winner.policy.key,
-            outcomes=tuple(outcomes),
+    desk = _Desk(port, backends, discovery, references, find_pod, is_only_port)
+    tls = desk.settle(Section.TLS, lambda spec: spec.tls)
+    desk.is_encrypted = tls is not None and tls.is_on
+    connection = desk.settle(
+        Section.CONNECTION, lambda spec: spec.connection, fit_connection
+    )
+    desk.port = spoken(port, connection)
+    balanced, located, problems = _settle_together(
+        desk,
+        partial(_balance, port, references, annotated),
+        partial(_try_balance, port, backends, find_pod, discovery),
+        annotated,
+    )
+    sections = Sections(
+        locality=desk.keep(located),
+        health_check=desk.settle(
+            Section.HEALTH_CHECK, lambda spec: spec.health_check, fit_health_check
+        ),
+        outlier_detection=desk.settle(
+            Section.OUTLIER_DETECTION,
+            lambda spec: spec.outlier_detection,
+            fit_outlier_detection,
         )
-    return _fall_back(port, backends, annotated, find_pod, tuple(outcomes))
+        or default_outlier_detection(
+            (balanced.value or _DEFAULT).load_balancer, desk.port.protocol, discovery
+        ),
+        panic_threshold=desk.settle(
+            Section.PANIC_THRESHOLD, lambda spec: spec.panic_threshold
+        ),
+        circuit_breaker=desk.settle(
+            Section.CIRCUIT_BREAKER,
+            lambda spec: spec.circuit_breaker,
+            fit_circuit_breaker,
+        ),
+        retry=desk.settle(
+            Section.RETRY,
+            lambda spec: spec.retry,
+            fit_http("nothing is sent again"),
+        ),
+        connection=connection,
+        session=desk.settle(
+            Section.SESSION,
+            lambda spec: spec.session,
+            fit_http("there are no sessions"),
+        ),
+        override_host=desk.settle(
+            Section.OVERRIDE_HOST, lambda spec: spec.override_host, fit_override_host
+        ),
+        rate_limit=desk.settle(
+            Section.RATE_LIMIT,
+            lambda spec: spec.rate_limit,
+            fit_http("none is refused"),
+        ),
+        admission_control=desk.settle(
+            Section.ADMISSION_CONTROL,
+            lambda spec: spec.admission_control,
+            fit_http("none is refused"),
+        ),
+        adaptive_concurrency=desk.settle(
+            Section.ADAPTIVE_CONCURRENCY,
+            lambda spec: spec.adaptive_concurrency,
+            fit_http("none is refused"),
+        ),
+        tls=tls,
+        overload=desk.settle(
+            Section.OVERLOAD, lambda spec: spec.overload, fit_overload
+        ),
+        stale_endpoints=desk.settle(
+            Section.STALE_ENDPOINTS,
+            lambda spec: spec.stale_endpoints,
+            fit_stale_endpoints,
+        ),
+    )
+    found = Attachment(
+        port=desk.port, balance=balanced.value or _DEFAULT, sections=sections
+    )
 
+    def fit_envoy_patch(patch: EnvoyPatch, _: Situation) -> Fit:
+        patched = replace(sections, envoy_patch=patch)
+        return try_out(replace(found, sections=patched))
 
-def _fall_back(
-    port: Port,
-    backends: Sequence[Backend],
-    annotated: Proposal | None,
-    find_pod: FindPod,
-    outcomes: tuple[Outcome, ...],
-) -> Attachment:
-    problems: tuple[Problem, ...] = ()
-    if annotated is not None:
-        fits, weighing, problems = _try(annotated, port, backends, find_pod)
-        if fits:
-            return Attachment(
-                load_balancer=annotated.load_balancer,
-                weighing=weighing,
-                origin=annotated.document.key,
-                outcomes=outcomes,
-                problems=problems,
-            )
-    return Attachment(
-        load_balancer=_DEFAULT,
-        weighing=Weighing(weights=None),
-        outcomes=outcomes,
+    patch = desk.settle(
+        Section.ENVOY_PATCH, lambda spec: spec.envoy_patch, fit_envoy_patch
+    )
+    return replace(
+        found,
+        sections=replace(sections, envoy_patch=patch) if patch else sections,
+        origins=(*filter(None, (balanced.origin,)), *desk.origins),
+        outcomes=(*balanced.outcomes, *desk.outcomes),
         problems=problems,
     )
 
 
-def _try(
-    proposal: Proposal, port: Port, backends: Sequence[Backend], find_pod: FindPod
-) -> tuple[bool, Weighing, tuple[Problem, ...]]:
-    """Return whether *proposal* fits *port*, the weights, and the problems."""
-    load_balancer = proposal.load_balancer
+@dataclass(slots=True)
+class _Desk:
+    """Where the sections of one port are settled that only have to fit it.
+
+    Keeps who gave each, and what became of the others.
+    """
+
+    port: Port
+    backends: Sequence[Backend]
+    discovery: Discovery
+    references: Sequence[Reference]
+    find_pod: FindPod
+    is_only_port: bool
+    is_encrypted: bool = False
+    origins: list[Origin] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    def settle(
+        self,
+        section: Section,
+        read: Callable[[PolicySpec], Written | None],
+        fits: Callable[[Written, Situation], Fit] = fit_anywhere,
+    ) -> Written | None:
+        """Return what *section* is; *fits* says whether one can be in force.
+
+        Most policies have one or two sections: what none has costs next to nothing.
+        """
+        attempt = partial(self.attempt, fits)
+        return self.keep(self.compare(section, read, attempt))
+
+    def compare(
+        self,
+        section: Section,
+        read: Callable[[PolicySpec], Written | None],
+        attempt: Callable[[Proposal[Written]], Trial[Written]],
+    ) -> Settlement[Written]:
+        """Return how *section* is settled, without keeping it."""
+        if all(read(each.spec) is None for each in self.references):
+            return Settlement(value=None, origin=None, outcomes=())
+        return settle(section, read, attempt, self.references, self.port)
+
+    def attempt(
+        self,
+        fits: Callable[[Written, Situation], Fit],
+        proposal: Proposal[Written],
+    ) -> Trial[Written]:
+        """Return what *proposal* comes to here, as *fits* has it."""
+        situation = Situation(
+            port=self.port,
+            backends=self.backends,
+            find_pod=self.find_pod,
+            is_meant=proposal.names_port
+            or (self.is_only_port and not proposal.level.is_broad),
+            for_everybody=clients_of(policy_of(proposal.document).spec) == ALL_CLIENTS,
+            discovery=self.discovery,
+            is_encrypted=self.is_encrypted,
+        )
+        found = fits(proposal.written, situation)
+        return Trial(
+            value=proposal.written if found.is_usable else None,
+            problems=proposal.problems(found),
+        )
+
+    def keep(self, settled: Settlement[Written]) -> Written | None:
+        """Return what a section is, and keep whose it is."""
+        self.outcomes += settled.outcomes
+        if settled.origin is not None:
+            self.origins.append(settled.origin)
+        return settled.value
+
+
+def _settle_together(
+    desk: _Desk,
+    balance: Callable[
+        [Callable[[Proposal[LoadBalancer]], Trial[Balance]]],
+        tuple[Settlement[Balance], tuple[Problem, ...]],
+    ],
+    balance_by: Callable[[Proposal[LoadBalancer]], Trial[Balance]],
+    annotated: Proposal[LoadBalancer] | None,
+) -> tuple[Settlement[Balance], Settlement[Locality], tuple[Problem, ...]]:
+    """Return how `loadBalancer` and `locality` are settled, which have to go together.
+
+    And the problems of what is *annotated*. Where they do not, the broader gives way.
+    """
+    locate_by = partial(desk.attempt, fit_locality)
+    locate = partial(desk.compare, Section.LOCALITY, lambda spec: spec.locality)
+    (balanced, problems), located = balance(balance_by), locate(locate_by)
+    balancer = (balanced.value or _DEFAULT).load_balancer
+    place = located.value
+    if place is None or clash_of(balancer, place) is None:
+        return balanced, located, problems
+    if gives_way(balanced, located, desk.references):
+        rival = rival_of(Section.LOCALITY, located)
+        clash = partial(clash_of, locality=place)
+        balanced, problems = balance(beside(balance_by, clash, rival))
+    else:
+        rival = rival_of(Section.LOAD_BALANCER, balanced, annotated)
+        located = locate(beside(locate_by, partial(clash_of, balancer), rival))
+    return balanced, located, problems
+
+
+def _balance(
+    port: Port,
+    references: Sequence[Reference],
+    annotated: Proposal[LoadBalancer] | None,
+    attempt: Callable[[Proposal[LoadBalancer]], Trial[Balance]],
+) -> tuple[Settlement[Balance], tuple[Problem, ...]]:
+    """Return how `loadBalancer` is settled, and the problems of what is *annotated*."""
+    balanced: Settlement[Balance] = settle(
+        Section.LOAD_BALANCER,
+        lambda spec: spec.load_balancer,
+        attempt,
+        references,
+        port,
+    )
+    if not balanced.is_broad or annotated is None:
+        return balanced, ()
+    trial = attempt(annotated)
+    if trial.value is not None:
+        balanced = Settlement(
+            value=trial.value,
+            origin=Origin(Section.LOAD_BALANCER, annotated.document.key),
+            outcomes=tuple(
+                each for each in balanced.outcomes if not each.reference.level.is_broad
+            ),
+        )
+    return balanced, trial.problems
+
+
+def _try_balance(
+    port: Port,
+    backends: Sequence[Backend],
+    find_pod: FindPod,
+    discovery: Discovery,
+    proposal: Proposal[LoadBalancer],
+) -> Trial[Balance]:
+    load_balancer = proposal.written
     weighing = weigh(load_balancer, backends, find_pod)
     found = fit(
         load_balancer,
         port,
         backends,
         weighing,
-        service=f"Service {proposal.document.key.namespace}/{proposal.service}",
+        service=f"Service {proposal.service}",
         names_port=proposal.names_port,
+        discovery=discovery,
     )
-    problems = [
-        finding(proposal.document, proposal.path_of(e.path), e.message, hint=e.hint)
-        for e in found.errors
-    ]
-    problems += (
-        warning(
-            proposal.document,
-            proposal.path_of(w.path),
-            w.message,
-            hint=w.hint,
-            role=w.role,
-        )
-        for w in found.warnings
+    return Trial(
+        value=Balance(load_balancer=load_balancer, weighing=weighing)
+        if found.is_usable
+        else None,
+        problems=(
+            *proposal.problems(found),
+            *(() if proposal.level.is_broad else weighing.problems),
+        ),
     )
-    return not found.errors, weighing, (*problems, *weighing.problems)

@@ -9,12 +9,13 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
+from xds_server.api.field import LARGEST_PORT
 from xds_server.mesh.backend import canonical
 from xds_server.mesh.model import Audience, Client, Locality, Role
-from xds_server.xds import Place
+from xds_server.mesh.service import ServiceName
+from xds_server.xds import CLIENT_NAMESPACE, Labels, Place
 
 _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
-_LAST_PORT: Final = 65535
 _DEFAULT: Final = Audience()
 _GRPC: Final = "grpc"
 
@@ -37,8 +38,8 @@ def audience_of(
 
     Read are the flat keys `namespace`, `role`, `listen_address` and `listen_port`, of
     gRPC clients the first alone; each one missing has its default, other keys are
-    passed over. A node that does not say its namespace but is called `NAME.NAMESPACE`
-    is of that one.
+    passed over, but that `labels` must be a mapping of texts, and `service` a name. A
+    node that does not say its namespace but is called `NAME.NAMESPACE` is of that one.
     """
     complaints: list[str] = []
 
@@ -52,6 +53,8 @@ def audience_of(
             complaints.append(f"node metadata {key}: {error} (got {_brief(value)})")
             return default
 
+    read("labels", _labels, None)
+    read("service", _service, None)
     namespace = read("namespace", _namespace, _namespace_in(node_id))
     if client_of(user_agent) is Client.GRPC:
         return Audience(client=Client.GRPC, namespace=namespace), tuple(complaints)
@@ -66,17 +69,42 @@ def audience_of(
 
 def place_of(
     metadata: Mapping[str, object],
+    namespace: str,
     locality: Locality,
     find_locality: Callable[[str], Locality],
 ) -> Place:
-    """Return where a node runs: its *locality*, and `node_name` of its metadata.
+    """Return where a node of *namespace* stands: its *locality*, and its metadata.
 
-    Where it says no zone, that of its Node counts, which *find_locality* knows.
+    These say the `node_name`, and the `labels` of the client. Where it says no zone,
+    that of its Node counts, which *find_locality* knows.
     """
     value = metadata.get("node_name")
     name = value if isinstance(value, str) else ""
     found = locality if locality.zone or not name else find_locality(name)
-    return Place(region=found.region, zone=found.zone, node=name)
+    return Place(
+        region=found.region,
+        zone=found.zone,
+        node=name,
+        labels=labels_of(metadata, namespace),
+    )
+
+
+def service_of(metadata: Mapping[str, object], namespace: str) -> ServiceName | None:
+    """Return the Service of *namespace* that a node says its client belongs to."""
+    name = metadata.get("service")
+    is_one = isinstance(name, str) and _LABEL.fullmatch(name)
+    return (namespace, str(name)) if is_one else None
+
+
+def labels_of(metadata: Mapping[str, object], namespace: str) -> Labels:
+    """Return the labels of the client that a node is, and its *namespace* among them.
+
+    A label that cannot be used does not count.
+    """
+    value = metadata.get("labels")
+    labels = value if isinstance(value, Mapping) else {}
+    usable = {key: each for key, each in labels.items() if isinstance(each, str)}
+    return frozenset({**usable, CLIENT_NAMESPACE: namespace}.items())
 
 
 def _namespace_in(node_id: str) -> str:
@@ -92,11 +120,24 @@ def _namespace(value: object) -> str:
     return value
 
 
+def _service(value: object) -> None:
+    if not isinstance(value, str) or not _LABEL.fullmatch(value):
+        message = "must be the name of a Service"
+        raise ValueError(message)
+
+
 def _role(value: object) -> Role:
     if value not in tuple(Role):
         message = f"must be one of {', '.join(Role)}"
         raise ValueError(message)
     return Role(str(value))
+
+
+def _labels(value: object) -> None:
+    values = value.values() if isinstance(value, Mapping) else (None,)
+    if not all(isinstance(each, str) for each in values):
+        message = "must be a mapping of texts; what is none does not count"
+        raise ValueError(message)
 
 
 def _address(value: object) -> str:
@@ -109,8 +150,8 @@ def _address(value: object) -> str:
 
 def _port(value: object) -> int:
     number = value if isinstance(value, int | float) else 0
-    if isinstance(value, bool) or not 1 <= number <= _LAST_PORT or number % 1:
-        message = f"must be a whole number of 1..{_LAST_PORT}"
+    if isinstance(value, bool) or not 1 <= number <= LARGEST_PORT or number % 1:
+        message = f"must be a whole number of 1..{LARGEST_PORT}"
         raise ValueError(message)
     return int(number)
 

@@ -18,8 +18,8 @@ from xds_server.api.kubernetes import (
 )
 from xds_server.api.problem import ObjectKey, Problem
 from xds_server.mesh.finding import warning
-from xds_server.mesh.locality import FindNode, Site, Sites
 from xds_server.mesh.model import Discovery, Health
+from xds_server.mesh.site import FindNode, Site, Sites
 
 _FAMILIES: Final = {"IPv4": socket.AF_INET, "IPv6": socket.AF_INET6}
 

@@ -1,5 +1,6 @@
 """What a source tells the mesh: the only thing that crosses from sources."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from xds_server.api.document import Document, Revision
@@ -42,4 +43,17 @@ class Listed:
     source: str
 
 
-Event = Applied | Deleted | Reported | Listed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weighed:
+    """The control loop has found these weights for the endpoints of one port.
+
+    `weights` are by `IP:port`, at least 1 each; they replace those of before, and none
+    means that nothing is known any more. They count where a policy says so.
+    """
+
+    service: tuple[str, str]
+    port: int
+    weights: Mapping[str, int]
+
+
+Event = Applied | Deleted | Reported | Listed | Weighed

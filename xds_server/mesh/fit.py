@@ -6,23 +6,21 @@ who wrote it, and where, is known elsewhere.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from xds_server.api.policy import (
     AddressFrom,
     LoadBalancer,
     LoadBalancerType,
-    PerformanceSource,
 )
-from xds_server.api.problem import FieldPath
 from xds_server.api.weights import WEIGHT_ANNOTATION
 from xds_server.mesh.backend import Backend
-from xds_server.mesh.model import Health, Port, Protocol, Role
+from xds_server.mesh.misfit import Fit, Misfit
+from xds_server.mesh.model import Discovery, Health, Port, Protocol, Role
+from xds_server.mesh.performance import fit_performance, fit_without_http
+from xds_server.mesh.share import LARGEST_SUM
 from xds_server.mesh.weight import Weighing
 
-LARGEST_SUM: Final = 4_294_967_295
-"""Above it Envoy refuses the assignments of ring_hash and maglev."""
 _ENTRIES_EACH: Final = 100
 """Ring or table entries for each endpoint that keep the shares near the weights."""
 _GATEWAY: Final = (
@@ -30,27 +28,6 @@ _GATEWAY: Final = (
 )
 _PODS: Final = "what Pods say is read from their manifests: give these, too"
 _HASHED: Final = {LoadBalancerType.RING_HASH, LoadBalancerType.MAGLEV}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Misfit:
-    """One thing that does not fit; `path` is relative to `loadBalancer`.
-
-    `role` is that of the nodes that it concerns, unset where it concerns all.
-    """
-
-    path: FieldPath
-    message: str
-    hint: str | None = None
-    role: Role | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fit:
-    """Errors make the load balancer unusable at this port, warnings do not."""
-
-    errors: tuple[Misfit, ...] = ()
-    warnings: tuple[Misfit, ...] = ()
 
 
 def fit(
@@ -61,6 +38,7 @@ def fit(
     *,
     service: str,
     names_port: bool,
+    discovery: Discovery = Discovery.EDS,
 ) -> Fit:
     """Return what speaks against *load_balancer* at *port* of *service*.
 
@@ -75,6 +53,7 @@ def fit(
         *_empty_groups(weighing),
         *_idle_rules(load_balancer, backends, weighing, service),
         *_stopped(weighing),
+        *fit_performance(load_balancer, port, discovery),
     ]
     on_tcp = _without_http(load_balancer) if port.protocol is Protocol.TCP else ()
     (errors if names_port else warnings).extend(on_tcp)
@@ -112,14 +91,7 @@ def _without_http(load_balancer: LoadBalancer) -> Iterator[Misfit]:
             message="a TCP port has no X-Forwarded-For header",
             hint="use addressFrom: Connection",
         )
-    measured = load_balancer.performance_based
-    if measured and measured.source is PerformanceSource.ORCA_HEADERS:
-        yield Misfit(
-            path=("performanceBased", "source"),
-            message="a TCP port has no response headers: the endpoints' reports never "
-            "arrive",
-            hint="use type: LeastRequest, or give the port an HTTP appProtocol",
-        )
+    yield from fit_without_http(load_balancer)
 
 
 def _shared_address(load_balancer: LoadBalancer) -> Iterator[Misfit]:
@@ -190,6 +162,7 @@ def _empty_groups(weighing: Weighing) -> Iterator[Misfit]:
             path=("weights", "groups", position),
             message="no healthy endpoint belongs to this group: the others have its "
             "share",
+            hint=_PODS,
         )
 
 

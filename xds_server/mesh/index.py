@@ -6,20 +6,31 @@ order of work: `catalog` knows which Services an event concerns, so that a chang
 what it touches and not the size of the mesh; `service` resolves one of them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from xds_server.api.document import Document
+from xds_server.api.name import ROOT_NAMESPACE
+from xds_server.api.policy import TargetRef
 from xds_server.api.problem import ObjectKey, Problem
 from xds_server.mesh.catalog import Catalog
-from xds_server.mesh.event import Applied, Deleted, Event, Listed, Reported
+from xds_server.mesh.event import Applied, Deleted, Event, Listed, Reported, Weighed
+from xds_server.mesh.explanation import Explanation, explain_service
 from xds_server.mesh.ledger import Ledger
-from xds_server.mesh.locality import locality_of
 from xds_server.mesh.model import Locality, Service
-from xds_server.mesh.service import Resolution, ServiceName, resolve_service
+from xds_server.mesh.service import (
+    Resolution,
+    ServiceName,
+    TryOut,
+    assess,
+    resolve_service,
+    take_as_it_is,
+)
+from xds_server.mesh.site import locality_of
 from xds_server.mesh.status import PolicyStatus
 from xds_server.mesh.tally import Tally
+from xds_server.xds import Labels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +64,20 @@ class Index:
     replaced only by values that are unequal to them.
     """
 
-    def __init__(self, sources: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        sources: Iterable[str] = (),
+        *,
+        root_namespace: str = ROOT_NAMESPACE,
+        try_out: TryOut = take_as_it_is,
+    ) -> None:
         """Start empty; `listed` waits for all of *sources*.
 
         So do problems between documents: a policy may come before its Service.
+        Policies for *root_namespace* are for the whole mesh. *try_out* knows what an
+        Envoy says of an upstream that a policy patches.
         """
-        self._catalog = Catalog()
+        self._catalog = Catalog(root_namespace, try_out)
         self._ledger = Ledger()
         self._tally = Tally()
         self._unlisted = set(sources)
@@ -82,6 +101,11 @@ class Index:
         """All that is wrong now, in the documents and between them, by place."""
         return self._tally.problems
 
+    @property
+    def selectors(self) -> Collection[Labels]:
+        """The labels of clients that policies tell apart, live."""
+        return self._catalog.selectors
+
     def document_of(self, name: ServiceName) -> Document:
         """Return the document of one of `services`.
 
@@ -92,6 +116,22 @@ class Index:
         if document is None:
             raise KeyError(name)
         return document
+
+    def targeted(self, namespace: str, target: TargetRef) -> Iterator[Service]:
+        """Yield the Services that *target* of a policy in *namespace* is for."""
+        for name in self._catalog.targeted(namespace, target):
+            if (service := self._services.get(name)) is not None:
+                yield service
+
+    def explain(self, name: ServiceName, labels: Labels) -> tuple[Explanation, ...]:
+        """Return why clients with *labels* get what they get of each port of a Service.
+
+        Raises:
+            KeyError: there is no such Service.
+        """
+        document, material = self.document_of(name), self._catalog.material(name)
+        assert material is not None  # noqa: S101 - its own document is about it
+        return explain_service(assess(material, document), document, labels)
 
     def locality_of(self, node: str) -> Locality:
         """Return where the Node called *node* stands; nowhere if it is not known."""
@@ -142,6 +182,8 @@ class Index:
                 touched.policies |= self._ledger.report(before, event)
             case Listed(source=source):
                 self._unlisted.discard(source)
+            case Weighed():
+                touched.services |= self._catalog.weigh(event)
 
     def _resolve(self, name: ServiceName, touched: _Touched) -> bool:
         """Resolve the Service *name* anew; return whether its value is another."""

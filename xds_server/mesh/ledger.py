@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from xds_server.api.document import Document, Revision
-from xds_server.api.policy import TrafficPolicy
+from xds_server.api.policy import TargetKind, TargetRef, TrafficPolicy
 from xds_server.api.problem import ObjectKey, Problem, Severity
 from xds_server.mesh.event import Reported
 from xds_server.mesh.status import (
@@ -20,13 +20,14 @@ from xds_server.mesh.status import (
     Reason,
     TargetStatus,
 )
-from xds_server.mesh.verdict import Verdict
+from xds_server.mesh.verdict import Verdict, gather
 
 _KIND: Final = "TrafficPolicy"
 
-_Cell = tuple[ObjectKey, int, str]
-"""A policy's target. With the Service's name, since a new version of the policy may
-have another Service at the position, whose verdict comes before the old one goes."""
+_Cell = tuple[ObjectKey, int]
+"""A policy's target. It has verdicts by Services, since a new version of the policy may
+have another Service at the position, whose verdict comes before the old one goes; and
+since a target may be many Services."""
 
 
 class _Rejection(NamedTuple):
@@ -40,7 +41,7 @@ class Ledger:
     """What is known of each policy, and its status."""
 
     def __init__(self) -> None:
-        self._verdicts: dict[_Cell, Verdict] = {}
+        self._verdicts: defaultdict[_Cell, dict[str, Verdict]] = defaultdict(dict)
         self._rejections: defaultdict[ObjectKey, dict[str, _Rejection]] = defaultdict(
             dict
         )
@@ -54,13 +55,18 @@ class Ledger:
     def judge(
         self, before: Iterable[Verdict], after: Iterable[Verdict]
     ) -> set[ObjectKey]:
-        """Let the verdicts *after* replace *before*; return whose these are."""
-        old, new = list(before), list(after)
-        for verdict in old:
-            del self._verdicts[_cell(verdict)]
-        for verdict in new:
-            self._verdicts[_cell(verdict)] = verdict
-        return {verdict.policy for verdict in (*old, *new)}
+        """Let the verdicts *after* replace *before*; return whose are others now."""
+        old = {(_cell(each), each.service): each for each in before}
+        new = {(_cell(each), each.service): each for each in after}
+        for cell, service in old.keys() - new.keys():
+            del self._verdicts[cell][service]
+            if not self._verdicts[cell]:
+                del self._verdicts[cell]
+        for (cell, service), verdict in new.items():
+            self._verdicts[cell][service] = verdict
+        changed = old.keys() ^ new.keys()
+        changed |= {key for key in old.keys() & new.keys() if old[key] != new[key]}
+        return {policy for (policy, _), _ in changed}
 
     def report(self, before: Reported, after: Reported) -> set[ObjectKey]:
         """Let the report *after* replace *before*; return whom this concerns."""
@@ -93,8 +99,7 @@ class Ledger:
             return None
         targets = []
         for position, target in enumerate(document.body.spec.target_refs):
-            verdict = self._verdicts.get((key, position, target.name))
-            conditions = verdict.conditions if verdict else ()
+            conditions = self._conditions(key, position, target)
             if rejection:
                 text = f"{rejection}; the last accepted version is in force"
                 conditions = _replace_accepted(conditions, _rejected(text))
@@ -104,6 +109,15 @@ class Ledger:
             targets=tuple(targets),
             revision=revision or document.revision,
         )
+
+    def _conditions(
+        self, key: ObjectKey, position: int, target: TargetRef
+    ) -> tuple[Condition, ...]:
+        verdicts = self._verdicts.get((key, position), {})
+        if target.kind is TargetKind.NAMESPACE:
+            return gather(verdicts.values())
+        verdict = verdicts.get(f"{key.namespace}/{target.name}")
+        return verdict.conditions if verdict else ()
 
 
 def _never_accepted(
@@ -123,7 +137,7 @@ def _never_accepted(
 
 
 def _cell(verdict: Verdict) -> _Cell:
-    return verdict.policy, verdict.position, verdict.service
+    return verdict.policy, verdict.position
 
 
 def _reason(key: ObjectKey, report: Reported) -> str:

@@ -1,89 +1,106 @@
-"""Where endpoints run, and whose clients they are near to.
+"""Can the places of endpoints do what a policy asks of them?
 
-An endpoint of a slice and the labels of its Node in; its `Site` out. What the slice
-says of the zone goes before the Node's labels: it was so when the endpoint was made.
+A `locality` section and where it is to be in force in; what has no effect there out.
+Where endpoints run is in `site`, whom that makes them near to in `preference`.
 """
 
-from collections.abc import Callable
-from typing import Final, NamedTuple
+from collections.abc import Iterator
+from typing import Final
 
-from xds_server.api.document import Document
-from xds_server.api.kubernetes import REGION, ZONE, EndpointHints, Node, SliceEndpoint
-from xds_server.api.problem import ObjectKey
-from xds_server.mesh.model import Locality, Proximity
+from xds_server.api import locality as api
+from xds_server.api.policy import Locality
+from xds_server.mesh.locality_weight import is_left_out
+from xds_server.mesh.misfit import Fit, Misfit, Situation, fit_whole
+from xds_server.mesh.model import Protocol
+from xds_server.mesh.preference import Preference, near
 
-FindNode = Callable[[str], Document | None]
-"""Returns the Node of a name, None where it is not known."""
-
-_DISTRIBUTIONS: Final = {
-    "PreferSameNode": (Proximity.NODE, Proximity.ZONE),
-    "PreferSameZone": (Proximity.ZONE,),
-    "PreferClose": (Proximity.ZONE,),  # the older name
+_PODS: Final = "what Pods say is read from their manifests: give these, too"
+_REMEDIES: Final = {
+    api.NODE: "an EndpointSlice says it by nodeName",
+    api.ZONE: "an EndpointSlice says it by zone, or a Node by its label",
+    api.REGION: "Nodes say it by their label topology.kubernetes.io/region",
 }
 
 
-class Site(NamedTuple):
-    """Where an endpoint runs, and the zones and nodes whose clients it is near to."""
-
-    locality: Locality = Locality()
-    zones: tuple[str, ...] = ()
-    nodes: tuple[str, ...] = ()
-
-
-class Sites:
-    """Finds the sites of endpoints; equal ones are one object.
-
-    It is for one moment: it remembers what Nodes are.
-    """
-
-    def __init__(self, find_node: FindNode) -> None:
-        self._find_node = find_node
-        self._found: dict[tuple[str, str, EndpointHints | None], Site] = {}
-
-    def site_of(self, endpoint: SliceEndpoint) -> Site:
-        """Return the site of *endpoint*.
-
-        Hints say whose clients it is near to, where there are some; else it is near to
-        those of its own zone, and of its own Node.
-        """
-        key = endpoint.zone or "", endpoint.node_name or "", endpoint.hints
-        site = self._found.get(key)
-        if site is None:
-            site = self._found[key] = self._find(*key)
-        return site
-
-    def _find(self, zone: str, node: str, hints: EndpointHints | None) -> Site:
-        locality = locality_of(self._find_node(node) if node else None)
-        zone = zone or locality.zone
-        hinted = hints or EndpointHints()
-        return Site(
-            locality=Locality(region=locality.region, zone=zone),
-            zones=tuple(each.name for each in hinted.for_zones) or _some(zone),
-            nodes=tuple(each.name for each in hinted.for_nodes) or _some(node),
+def fit_locality(locality: Locality, situation: Situation) -> Fit:
+    """Return what speaks against *locality*, and what of it has no effect."""
+    port = situation.port
+    if locality.load_aware is not None and port.protocol is Protocol.TCP:
+        misfit = Misfit(
+            path=("type",),
+            message=f"port {port.name or port.number} is TCP and its endpoints report "
+            "nothing: their places do not count",
+            hint="use type: ZoneAware, or give the port an HTTP appProtocol",
         )
+        return fit_whole(misfit, situation)
+    warnings = (
+        *_incomparable(locality, situation),
+        *_deserted(locality, situation),
+        *_unzoned(locality, situation),
+    )
+    return Fit(warnings=warnings)
 
 
-def node_key(name: str) -> ObjectKey:
-    """Return the key of the Node called *name*."""
-    return ObjectKey("Node", "default", name)
+def _incomparable(locality: Locality, situation: Situation) -> Iterator[Misfit]:
+    """Report what clients are compared by, and no endpoint has."""
+    if locality.failover is None or not situation.backends:
+        return
+    preference = Preference(order=locality.failover.order)
+    found = [
+        near(each.site, situation.labels_of(each), preference)
+        for each in situation.backends
+    ]
+    for position, part in enumerate(preference.order):
+        if not any(values[position] for values in found):
+            named = part.lower() if part in _REMEDIES else part.replace(":", " ")
+            yield Misfit(
+                path=("failover", "order", position),
+                message=f"has no effect: of no endpoint a {named} is known",
+                hint=_REMEDIES.get(part, _PODS),
+            )
 
 
-def locality_of(node: Document | None) -> Locality:
-    """Return where *node* stands, by its labels."""
-    if node is None:
-        return Locality()
-    assert isinstance(node.body, Node)  # noqa: S101 - narrows the union
-    labels = node.body.metadata.labels
-    return Locality(region=labels.get(REGION, ""), zone=labels.get(ZONE, ""))
+def _deserted(locality: Locality, situation: Situation) -> Iterator[Misfit]:
+    """Report shares of places where nobody is, and rules that are for nobody."""
+    weighted = locality.weighted
+    if weighted is None:
+        return
+    for position, rule in enumerate(weighted.rules):
+        path = ("weighted", "rules", position)
+        own = rule.from_
+        earlier = (each.from_ for each in weighted.rules[:position])
+        if any(one is None or (own and one.covers(own)) for one in earlier):
+            message = "is for nobody: an earlier rule is for all these clients"
+            yield Misfit(path=path, message=message, hint="write this one before it")
+        if situation.backends:
+            found = {each.site.locality for each in situation.backends}
+            if all(is_left_out(weighted, rule, each) for each in found):
+                message = "leaves no endpoint: these clients get no answer but 503"
+                yield Misfit(path=path, message=message)
+            for place, share in enumerate(rule.to):
+                here = {each for each in found if share.holds(each.region, each.zone)}
+                if share.weight and not here:
+                    message = "no endpoint is there: the others have its share"
+                    yield Misfit(path=(*path, "to", place), message=message)
+                found -= here
 
 
-def failover_of(distribution: str | None) -> tuple[Proximity, ...]:
-    """Return which endpoints a Service's `trafficDistribution` prefers.
-
-    One that is not known prefers none: that it is not was said when it was read.
-    """
-    return _DISTRIBUTIONS.get(distribution or "", ())
-
-
-def _some(name: str) -> tuple[str, ...]:
-    return (name,) if name else ()
+def _unzoned(locality: Locality, situation: Situation) -> Iterator[Misfit]:
+    """Report zones that Envoy does not look at."""
+    block, number = locality.zone_aware, len(situation.backends)
+    if not number or not (block or locality.load_aware):
+        return
+    zones = {each.site.locality.zone for each in situation.backends}
+    if zones == {""}:
+        yield Misfit(
+            path=("type",),
+            message="has no effect: of no endpoint a zone is known",
+            hint=_REMEDIES[api.ZONE],
+        )
+    elif block is not None and number < block.minimum_cluster_size:
+        yield Misfit(
+            path=("zoneAware", "minimumClusterSize"),
+            message=f"zones do not count: there are {number} endpoints "
+            f"(got {block.minimum_cluster_size})",
+            hint="lower minimumClusterSize",
+        )

@@ -4,10 +4,30 @@ Frozen values, compared before anything is published.
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
+from typing import Final, NamedTuple
 
-from xds_server.api.policy import LoadBalancer
+from xds_server.api.policy import (
+    AdaptiveConcurrency,
+    AdmissionControl,
+    CircuitBreaker,
+    Connection,
+    EnvoyPatch,
+    HealthCheck,
+    LoadBalancer,
+    Locality as LocalityPolicy,
+    OutlierDetection,
+    Overload,
+    OverrideHost,
+    PerformanceSource,
+    RateLimit,
+    Retry,
+    Session,
+    StaleEndpoints,
+    Tls,
+)
 from xds_server.api.problem import ObjectKey
+from xds_server.xds import Labels
 
 
 class Protocol(StrEnum):
@@ -32,11 +52,102 @@ class Discovery(StrEnum):
     DNS = "dns"
 
 
-class Proximity(StrEnum):
-    """What an endpoint may have in common with a client."""
+class Section(StrEnum):
+    """The parts of a policy that count each by itself, as users write them."""
 
-    NODE = "node"
-    ZONE = "zone"
+    LOAD_BALANCER = "loadBalancer"
+    LOCALITY = "locality"
+    HEALTH_CHECK = "healthCheck"
+    OUTLIER_DETECTION = "outlierDetection"
+    PANIC_THRESHOLD = "panicThreshold"
+    CIRCUIT_BREAKER = "circuitBreaker"
+    RETRY = "retry"
+    CONNECTION = "connection"
+    SESSION = "session"
+    OVERRIDE_HOST = "overrideHost"
+    RATE_LIMIT = "rateLimit"
+    ADMISSION_CONTROL = "admissionControl"
+    ADAPTIVE_CONCURRENCY = "adaptiveConcurrency"
+    TLS = "tls"
+    OVERLOAD = "overload"
+    STALE_ENDPOINTS = "staleEndpoints"
+    ENVOY_PATCH = "envoyPatch"
+
+    @property
+    def field(self) -> str:
+        """What it is called in a `PolicySpec` and in `Sections`."""
+        return self.name.lower()
+
+
+class Level(IntEnum):
+    """How much a policy is for: the less, the stronger."""
+
+    PORT = 0
+    SERVICE = 1
+    NAMESPACE = 2
+    MESH = 3
+
+    @property
+    def is_broad(self) -> bool:
+        """Whether it is for whatever Services there are, without naming one."""
+        return self >= Level.NAMESPACE
+
+
+class Origin(NamedTuple):
+    """Who gave a section of an upstream: a policy, or the Service by its annotation."""
+
+    section: Section
+    key: ObjectKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sections:
+    """What policies say of an upstream beside how it is balanced, a field a section.
+
+    None where no policy has a section that fits.
+    """
+
+    locality: LocalityPolicy | None = None
+    health_check: HealthCheck | None = None
+    outlier_detection: OutlierDetection | None = None
+    panic_threshold: float | None = None
+    circuit_breaker: CircuitBreaker | None = None
+    retry: Retry | None = None
+    connection: Connection | None = None
+    session: Session | None = None
+    override_host: OverrideHost | None = None
+    rate_limit: RateLimit | None = None
+    admission_control: AdmissionControl | None = None
+    adaptive_concurrency: AdaptiveConcurrency | None = None
+    tls: Tls | None = None
+    overload: Overload | None = None
+    stale_endpoints: StaleEndpoints | None = None
+    envoy_patch: EnvoyPatch | None = None
+
+    @property
+    def present(self) -> tuple[Section, ...]:
+        """Those that some policy gave; a field is named like its section."""
+        return tuple(
+            section
+            for section in Section
+            if getattr(self, section.field, None) is not None
+        )
+
+    @property
+    def of_routes(self) -> "Sections":
+        """Those of them that routes depend on."""
+        found = (self.session, self.rate_limit, self.adaptive_concurrency)
+        if found == (None,) * len(found):
+            return NO_SECTIONS
+        session, rate_limit, adaptive_concurrency = found
+        return Sections(
+            session=session,
+            rate_limit=rate_limit,
+            adaptive_concurrency=adaptive_concurrency,
+        )
+
+
+NO_SECTIONS: Final = Sections()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -53,8 +164,10 @@ class Endpoint:
 
     `address` is an IP address in canonical form, or a DNS name where the upstream's
     discovery is DNS. `weight` is None where the algorithm takes no weights; all
-    endpoints of an upstream have one or none has. `zones` and `nodes` are those whose
-    clients it is near to, where its upstream asks for that.
+    endpoints of an upstream have one or none has. `base_weight` is what its policy
+    gives an endpoint whose weight the control loop computes, and None elsewhere. `near`
+    are, for each part of its
+    upstream's `failover`, the values of the clients that it is near to.
     """
 
     address: str
@@ -62,8 +175,31 @@ class Endpoint:
     health: Health = Health.HEALTHY
     weight: int | None = None
     locality: Locality = Locality()
-    zones: tuple[str, ...] = ()
-    nodes: tuple[str, ...] = ()
+    near: tuple[tuple[str, ...], ...] = ()
+    base_weight: int | None = None
+
+    @property
+    def authority(self) -> str:
+        """Address and port in one text, as load reports name an endpoint."""
+        if ":" in self.address:
+            return f"[{self.address}]:{self.port}"
+        return f"{self.address}:{self.port}"
+
+
+def is_weighed(
+    load_balancer: LoadBalancer, protocol: Protocol, discovery: Discovery
+) -> bool:
+    """Whether the control loop computes the weights of what is balanced so.
+
+    Only answers to requests tell anything, and reports name endpoints by address.
+    """
+    block = load_balancer.performance_based
+    return (
+        block is not None
+        and block.source is PerformanceSource.CONTROL_PLANE
+        and protocol is not Protocol.TCP
+        and discovery is Discovery.EDS
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +216,11 @@ class Port:
 class Upstream:
     """One port of one Service: what becomes an Envoy cluster and its assignment.
 
-    `policies` names the objects that shaped it, for whoever has to trace a rejection.
+    `origins` names the objects that shaped it, for whoever has to trace a rejection.
     `failover` is what a client's first choice has in common with it, and what the next
-    has: clients of different places are then told different things.
+    has, as policies write it: clients of different places are then told different
+    things. `variants` are what
+    clients with some labels get in its place.
     """
 
     namespace: str
@@ -91,8 +229,28 @@ class Upstream:
     discovery: Discovery
     load_balancer: LoadBalancer
     endpoints: tuple[Endpoint, ...]
-    policies: tuple[ObjectKey, ...] = ()
-    failover: tuple[Proximity, ...] = ()
+    sections: Sections = NO_SECTIONS
+    origins: tuple[Origin, ...] = ()
+    failover: tuple[str, ...] = ()
+    variants: "tuple[Variant, ...]" = ()
+
+    @property
+    def policies(self) -> tuple[ObjectKey, ...]:
+        """The objects that shaped it, each once."""
+        return tuple(dict.fromkeys(origin.key for origin in self.origins))
+
+    @property
+    def is_weighed(self) -> bool:
+        """Whether the control loop computes the weights of its endpoints."""
+        return is_weighed(self.load_balancer, self.port.protocol, self.discovery)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """What an upstream is for clients that have *labels*, and no other variant's."""
+
+    labels: Labels
+    upstream: Upstream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,8 +3,9 @@
 A load balancer in; the nearest one that gRPC knows, and a sentence for everything that
 differs, out. Translation sends the one, `/status` tells the other: they cannot drift.
 
-Sources: the gRFCs A42 (ring hash), A48 (least request), A52 (custom policies), A58
-(weights from reports). What they leave open was measured on grpcio 1.85.
+Sources: the gRFCs A42 (ring hash), A48 (least request), A52 (custom policies), A56
+(priorities), A58 (weights from reports). What they leave open was measured on grpcio
+1.85.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,24 +22,19 @@ from xds_server.api.policy import (
     LeastRequest,
     LoadBalancer,
     LoadBalancerType,
+    Locality,
     PerformanceBased,
+    PerformanceSource,
     RingHash,
     Selection,
     SelectionMethod,
     SourceIP,
-    TargetRef,
     Weighted,
 )
-from xds_server.api.problem import ObjectKey
-from xds_server.mesh.model import Service
+from xds_server.mesh.model import Section, Service, Upstream
+from xds_server.mesh.remark import remark
 from xds_server.mesh.service import ServiceName
-from xds_server.mesh.status import (
-    Condition,
-    ConditionType,
-    PolicyStatus,
-    Reason,
-    TargetStatus,
-)
+from xds_server.mesh.status import PolicyStatus
 
 MOST_CHOICES: Final = 10
 """How many endpoints least_request of gRPC compares at most (A48)."""
@@ -48,6 +44,27 @@ RING_CAP: Final = 4096
 
 CHANNEL: Final = HashKey(source_ip=SourceIP())
 """The nearest that gRPC has to a client's address: its channel, by a random number."""
+
+UNCHECKED: Final = "they make no health checks (healthCheck)"
+"""Their own ones are asked for by the application (gRFC A17), not by xDS."""
+
+UNHEEDED: Final[Mapping[Section, str]] = {
+    Section.HEALTH_CHECK: UNCHECKED,
+    Section.OUTLIER_DETECTION: "they take no endpoints out (outlierDetection)",
+    Section.PANIC_THRESHOLD: "health always counts for them (panicThreshold)",
+    Section.CIRCUIT_BREAKER: "their limit stays at 1024 requests (circuitBreaker)",
+    Section.RETRY: "they send again only what no server has seen (retry)",
+    Section.CONNECTION: "their connections are their own (connection)",
+    Section.SESSION: "they keep no sessions (session)",
+    Section.OVERRIDE_HOST: "their callers choose no endpoint (overrideHost)",
+    Section.RATE_LIMIT: "they send as much as they like (rateLimit)",
+    Section.ADAPTIVE_CONCURRENCY: "their limit does not adapt (adaptiveConcurrency)",
+    Section.ADMISSION_CONTROL: "they refuse no requests (admissionControl)",
+    Section.ENVOY_PATCH: "they are sent nothing of an Envoy's (envoyPatch)",
+    Section.TLS: "they encrypt as their channel's credentials say (tls)",
+    Section.STALE_ENDPOINTS: "their endpoints do not go stale (staleEndpoints)",
+}
+"""The sections that they know nothing of, and what it means to have none of it."""
 
 _TURNS: Final = LoadBalancer()
 _WEIGHTED: Final = LoadBalancer(
@@ -83,41 +100,27 @@ def adapt(load_balancer: LoadBalancer) -> Proxyless:
 
 def tell(status: PolicyStatus, services: Mapping[ServiceName, Service]) -> PolicyStatus:
     """Return *status*, with what gRPC clients get instead among its warnings."""
-    targets = tuple(_tell_target(status.key, each, services) for each in status.targets)
-    return replace(status, targets=targets)
+    return remark(status, services, "gRPC clients", _differences)
 
 
-def _tell_target(
-    policy: ObjectKey, status: TargetStatus, services: Mapping[ServiceName, Service]
-) -> TargetStatus:
-    if status.target is None:
-        return status
-    service = services.get((policy.namespace, status.target.name))
-    differences = dict.fromkeys(_differences(policy, status.target, service))
-    if not differences:
-        return status
-    text = f"gRPC clients: {'; '.join(differences)}"
-    earlier = [c for c in status.conditions if c.type is ConditionType.WARNINGS]
-    others = [c for c in status.conditions if c.type is not ConditionType.WARNINGS]
-    warnings = Condition(
-        type=ConditionType.WARNINGS,
-        status=True,
-        reason=Reason.WARNINGS,
-        message="; ".join([*(condition.message for condition in earlier), text]),
-    )
-    return replace(status, conditions=(*others, warnings))
+def _differences(section: Section, upstream: Upstream) -> Iterable[str]:
+    """Return what of a *section* of *upstream* they do otherwise."""
+    if section is Section.LOAD_BALANCER:
+        return adapt(upstream.load_balancer).differences
+    if section is Section.LOCALITY:
+        return _about_places(upstream.sections.locality)
+    return () if section is Section.OVERLOAD else (UNHEEDED[section],)
 
 
-def _differences(
-    policy: ObjectKey, target: TargetRef, service: Service | None
-) -> Iterator[str]:
-    """Yield what differs at each port where *policy* is in force by this target."""
-    section = target.section_name
-    for upstream in service.upstreams if service else ():
-        port = upstream.port
-        is_meant = section in (None, port.name or str(port.number))
-        if is_meant and policy in upstream.policies:
-            yield from adapt(upstream.load_balancer).differences
+def _about_places(locality: Locality | None) -> Iterator[str]:
+    """Yield what of *locality* gRPC clients do otherwise (gRFC A56)."""
+    if locality is not None and (locality.zone_aware or locality.load_aware):
+        yield "all endpoints are alike to them, wherever these are (locality)"
+    if locality is not None and locality.failover is not None:
+        yield (
+            "they use farther endpoints when no nearer one is left, and not before "
+            "(locality.failover.overprovisioningPercent)"
+        )
 
 
 def _round_robin(_: LoadBalancer) -> Proxyless:
@@ -206,13 +209,20 @@ def _ip_hash(load_balancer: LoadBalancer) -> Proxyless:
 
 def _performance_based(load_balancer: LoadBalancer) -> Proxyless:
     block = load_balancer.performance_based or PerformanceBased()
-    differences: tuple[str, ...] = ()
-    if not _READ_METRICS.issuperset(block.metrics):
-        differences = (
-            "they weigh by application_utilization, or else by cpu_utilization",
+    if block.source is PerformanceSource.CONTROL_PLANE:
+        difference = (
+            "they draw by the weights that others' traffic has led to, however busy an "
+            "endpoint is, and theirs is not measured"
         )
+        return Proxyless(load_balancer=_WEIGHTED, differences=(difference,))
+    differences = []
+    if not _READ_METRICS.issuperset(block.metrics):
+        text = "they weigh by application_utilization, or else by cpu_utilization"
+        differences.append(text)
+    if block.report_port is not None:
+        differences.append("they ask for reports where endpoints serve (reportPort)")
     nearest = load_balancer.model_copy(update={"weights": None, "slow_start": None})
-    return Proxyless(load_balancer=nearest, differences=differences)
+    return Proxyless(load_balancer=nearest, differences=tuple(differences))
 
 
 def _unbounded(bounded_load_percent: int | None) -> Iterator[str]:

@@ -5,42 +5,58 @@ became of the policies that target it, and what is wrong with it out. Pure: whic
 documents these are, and when to resolve anew, is the index's.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, partial
 
 from xds_server.api.document import Document
 from xds_server.api.kubernetes import ServicePort
 from xds_server.api.kubernetes_rule import SERVICE_NAME as SERVICE_LABEL
-from xds_server.api.problem import ObjectKey, Problem
+from xds_server.api.problem import Problem
 from xds_server.mesh.annotation import LISTEN_PORT, annotated_balancer, listens_of
-from xds_server.mesh.attachment import Attachment, attach, rank
+from xds_server.mesh.attachment import Attachment, attach, attach_by_labels
 from xds_server.mesh.backend import Backend, Backends, resolve_backends
 from xds_server.mesh.finding import finding, warning
-from xds_server.mesh.locality import FindNode, Site, failover_of
+from xds_server.mesh.learned_weight import with_bases, with_learned
+from xds_server.mesh.misfit import Fit, Misfit
 from xds_server.mesh.model import (
     Audience,
     Discovery,
     Endpoint,
     Health,
     Port,
-    Proximity,
     Service,
     Upstream,
+    Variant,
 )
 from xds_server.mesh.port import balanced_ports, protocol_of, service_of
+from xds_server.mesh.preference import Preference, near, preference_of
+from xds_server.mesh.section import EVERYBODY, Reference, rank
+from xds_server.mesh.site import FindNode, Site
 from xds_server.mesh.verdict import Verdict, judge
-from xds_server.mesh.weight import FindPod
+from xds_server.mesh.weight import FindPod, labels_of as labels_of_pod
+from xds_server.xds import Labels
 
 __all__ = [
     "SERVICE_LABEL",
     "Material",
     "Resolution",
     "ServiceName",
+    "TryOut",
     "resolve_service",
+    "take_as_it_is",
 ]
 
 ServiceName = tuple[str, str]
 """Namespace and name."""
+
+TryOut = Callable[[Upstream], Iterable[Misfit]]
+"""Says what is wrong with the patch of an upstream, by places in its section."""
+
+
+def take_as_it_is(_: Upstream) -> Iterable[Misfit]:
+    """Return that nothing is known to be wrong."""
+    return ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +64,9 @@ class Material:
     """All documents that speak of one Service, present or not.
 
     `listener_of` tells which Service a listen port belongs to, where several want it.
+    Policies of the *root_namespace* may be for the whole mesh. *try_out* tells what
+    speaks against sending an upstream to an Envoy. `learned` are the weights that the
+    control loop has found, by port number and then `IP:port`.
     """
 
     name: ServiceName
@@ -57,6 +76,9 @@ class Material:
     find_pod: FindPod
     find_node: FindNode
     listener_of: Callable[[int], ServiceName]
+    root_namespace: str
+    try_out: TryOut
+    learned: Mapping[int, Mapping[str, int]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,52 +90,90 @@ class Resolution:
     problems: tuple[Problem, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assessment:
+    """What there is of a Service, and what policies make of each of its ports.
+
+    `attachments` are those of `ports`, in their order, by the labels of clients.
+    `problems` are not those of policies.
+    """
+
+    references: tuple[Reference, ...]
+    ports: tuple[Port, ...]
+    backends: Backends
+    attachments: tuple[Mapping[Labels, Attachment], ...]
+    problems: tuple[Problem, ...]
+
+
 def resolve_service(material: Material) -> Resolution:
     """Return what *material* means."""
     document = material.service
-    references = rank(material.policies, material.name[1])
     if document is None:
+        references = rank(material.policies, *material.name, material.root_namespace)
+        references = tuple(each for each in references if not each.level.is_broad)
         verdicts, problems = judge(references, None, ())
         return Resolution(
             service=None,
             verdicts=verdicts,
             problems=(*problems, *_orphans(material)),
         )
-    usable, port_problems = balanced_ports(document)
-    ports, listen_problems = _ports(document, usable, material.listener_of)
-    backends = _backends(document, usable, material)
-    annotated = annotated_balancer(document)
-    attachments = tuple(
-        attach(
-            port,
-            backends.by_port[port.number],
-            references,
-            annotated,
-            material.find_pod,
-        )
-        for port in ports
-    )
-    failover = failover_of(service_of(document).spec.traffic_distribution)
-    if backends.discovery is not Discovery.EDS:
-        failover = ()  # DNS says whom it likes
+    found = assess(material, document)
     upstreams = tuple(
-        _upstream(material.name, port, backends, attachment, failover)
-        for port, attachment in zip(ports, attachments, strict=True)
+        _upstream(material, document, by_labels, found.backends)
+        for by_labels in found.attachments
     )
-    verdicts, problems = judge(references, upstreams, attachments)
+    verdicts, problems = judge(found.references, upstreams, found.attachments)
     return Resolution(
         service=Service(
             namespace=material.name[0], name=material.name[1], upstreams=upstreams
         ),
         verdicts=verdicts,
+        problems=(*found.problems, *problems),
+    )
+
+
+def assess(material: Material, document: Document) -> Assessment:
+    """Return what policies make of the Service of *document*, which is there."""
+    references = rank(material.policies, *material.name, material.root_namespace)
+    usable, port_problems = balanced_ports(document)
+    ports, listen_problems = _ports(document, usable, material.listener_of)
+    backends = _backends(document, usable, material)
+    annotated = annotated_balancer(document)
+    attachments = tuple(
+        attach_by_labels(
+            references,
+            partial(
+                attach,
+                port,
+                backends.by_port[port.number],
+                annotated=annotated,
+                find_pod=material.find_pod,
+                discovery=backends.discovery,
+                try_out=partial(_try_out, material, document, backends),
+                is_only_port=len(ports) == 1,
+            ),
+        )
+        for port in ports
+    )
+    return Assessment(
+        references=references,
+        ports=ports,
+        backends=backends,
+        attachments=attachments,
         problems=(
             *port_problems,
             *listen_problems,
             *backends.problems,
-            *(p for attachment in attachments for p in attachment.problems),
-            *problems,
+            *(p for each in attachments for p in each[EVERYBODY].problems),
         ),
     )
+
+
+def _try_out(
+    material: Material, document: Document, backends: Backends, attachment: Attachment
+) -> Fit:
+    upstream = _upstream_of(material, document, attachment, backends)
+    return Fit(errors=tuple(material.try_out(upstream)))
 
 
 def _orphans(material: Material) -> Iterator[Problem]:
@@ -213,37 +273,70 @@ def _backends(
 
 
 def _upstream(
-    name: ServiceName,
-    port: Port,
+    material: Material,
+    document: Document,
+    attachments: Mapping[Labels, Attachment],
     backends: Backends,
-    attachment: Attachment,
-    failover: tuple[Proximity, ...],
 ) -> Upstream:
-    origin: tuple[ObjectKey, ...] = (attachment.origin,) if attachment.origin else ()
-    servers = backends.by_port[port.number]
-    return Upstream(
-        namespace=name[0],
-        service=name[1],
+    """Return the upstream of everybody, with its variants if any is another."""
+    found = [
+        _upstream_of(material, document, attachment, backends)
+        for attachment in attachments.values()
+    ]
+    learned = material.learned.get(found[0].port.number)
+    if learned:
+        found = [*with_learned(found, learned)]
+    by_labels = dict(zip(attachments, found, strict=True))
+    upstream = by_labels.pop(EVERYBODY)
+    if all(each == upstream for each in by_labels.values()):
+        return upstream
+    return replace(
+        upstream,
+        variants=tuple(
+            Variant(labels=labels, upstream=each) for labels, each in by_labels.items()
+        ),
+    )
+
+
+def _upstream_of(
+    material: Material, document: Document, attachment: Attachment, backends: Backends
+) -> Upstream:
+    port = attachment.port
+    preference = preference_of(
+        attachment.sections.locality, service_of(document).spec.traffic_distribution
+    )
+    upstream = Upstream(
+        namespace=material.name[0],
+        service=material.name[1],
         port=port,
         discovery=backends.discovery,
-        load_balancer=attachment.load_balancer,
-        endpoints=_endpoints(servers, attachment.weighing.weights, failover),
-        policies=origin,
-        failover=failover,
+        load_balancer=attachment.balance.load_balancer,
+        endpoints=_endpoints(
+            backends.by_port[port.number],
+            attachment.balance.weighing.weights,
+            preference,
+            material.find_pod,
+        ),
+        sections=attachment.sections,
+        origins=attachment.origins,
+        failover=preference.order,
     )
+    return with_bases(upstream) if upstream.is_weighed else upstream
 
 
 def _endpoints(
     backends: Sequence[Backend],
     weights: Sequence[int] | None,
-    failover: Collection[Proximity],
+    preference: Preference,
+    find_pod: FindPod,
 ) -> tuple[Endpoint, ...]:
-    """Join backends and weights, with what *failover* asks of them.
+    """Join backends and weights, with whom *preference* makes them near to.
 
     Envoy refuses a weight of 0. Such an endpoint drains, and carries the smallest of
     the others' weights, which leaves their greatest common divisor as it is.
     """
     smallest = min(filter(None, weights or ()), default=1)
+    near_to = _nearness(preference, find_pod)
     return tuple(
         Endpoint(
             address=backend.address,
@@ -251,10 +344,24 @@ def _endpoints(
             health=Health.DRAINING if weight == 0 else backend.health,
             weight=smallest if weight == 0 else weight,
             locality=backend.site.locality,
-            zones=backend.site.zones if Proximity.ZONE in failover else (),
-            nodes=backend.site.nodes if Proximity.NODE in failover else (),
+            near=near_to(backend),
         )
         for backend, weight in zip(
             backends, weights or (None,) * len(backends), strict=True
         )
     )
+
+
+def _nearness(
+    preference: Preference, find_pod: FindPod
+) -> Callable[[Backend], tuple[tuple[str, ...], ...]]:
+    """Return what tells whom a backend is near to; many share a site."""
+    at_site = cache(partial(near, labels={}, preference=preference))
+
+    def near_to(backend: Backend) -> tuple[tuple[str, ...], ...]:
+        pod = find_pod(backend.pod) if preference.labels and backend.pod else None
+        if pod is None:
+            return at_site(backend.site)
+        return near(backend.site, labels_of_pod(pod), preference)
+
+    return near_to

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Final
 
+LARGEST_SUM: Final = 4_294_967_295
+"""Above it Envoy refuses the assignments of ring_hash and maglev."""
 LARGEST_EXACT: Final = 1_000_000
 _PARTS_EACH: Final = 1_000
 
@@ -19,9 +21,9 @@ def divide(
     """Return a weight for each of *members*, pairs of (group, weight inside the group).
 
     A group's members have its share together; a group without any weight leaves its
-    share to the others in proportion. The result is exact where the numbers stay below
-    a million, else each is rounded to the nearest thousandth of an equal part, and no
-    member with a share falls to 0.
+    share to the others in proportion. The result is exact where no number exceeds a
+    million, nor their sum what Envoy takes; else each is rounded to the nearest
+    thousandth of an equal part, and no member with a share falls to 0.
     """
     totals = [0] * len(shares)
     for group, weight in members:
@@ -42,7 +44,7 @@ def _whole(parts: Sequence[Fraction]) -> tuple[int, ...]:
     denominator = math.lcm(*(part.denominator for part in parts))
     divisor = math.gcd(*(int(part * denominator) for part in parts))
     weights = tuple(int(part * denominator) // divisor for part in parts)
-    if max(weights) <= LARGEST_EXACT:
+    if max(weights) <= LARGEST_EXACT and sum(weights) <= LARGEST_SUM:
         return weights
     scale = max(LARGEST_EXACT, _PARTS_EACH * len(parts)) / total
     return tuple(max(1, round(part * scale)) if part else 0 for part in parts)

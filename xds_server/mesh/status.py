@@ -14,12 +14,14 @@ from xds_server.api.problem import ObjectKey
 class ConditionType(StrEnum):
     """What a condition tells about a policy at a target (GEP-713).
 
-    `Conflicted`, `Overridden` and `Warnings` appear only where they are true.
+    `Conflicted`, `Incompatible`, `Overridden` and `Warnings` appear only where they are
+    true.
     """
 
     ACCEPTED = "Accepted"
     RESOLVED_REFS = "ResolvedRefs"
     CONFLICTED = "Conflicted"
+    INCOMPATIBLE = "Incompatible"
     OVERRIDDEN = "Overridden"
     WARNINGS = "Warnings"
 
@@ -31,6 +33,7 @@ class Reason(StrEnum):
     INVALID = "Invalid"
     TARGET_NOT_FOUND = "TargetNotFound"
     CONFLICTED = "Conflicted"
+    INCOMPATIBLE = "Incompatible"
     RESOLVED_REFS = "ResolvedRefs"
     OVERRIDDEN = "Overridden"
     WARNINGS = "Warnings"

@@ -4,19 +4,30 @@ The ranked references and the outcome of each at each port in; conditions for ea
 target, and the problems to show to whoever wrote the policies, out.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
 
 from xds_server.api.problem import ObjectKey, Problem, Severity
-from xds_server.mesh.attachment import Attachment, Outcome, Reference
+from xds_server.mesh.attachment import Attachment
 from xds_server.mesh.finding import finding, warning
-from xds_server.mesh.model import Health, Upstream
+from xds_server.mesh.model import Health, Section, Upstream
+from xds_server.mesh.section import EVERYBODY, Clients, Outcome, Reference
+from xds_server.mesh.selector import MOST_GROUPS, told
 from xds_server.mesh.status import Condition, ConditionType, Reason
+from xds_server.xds import Labels
+
+_OR_PORT: Final = "or name a port by sectionName"
+_FEW: Final = 8
+"""So many Services are told of, where a target is many; the others are counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What became of one of a policy's targets: the Service at `position`."""
+    """What became of a policy at one Service, by its target at `position`.
+
+    `service` is the Service's namespace and name with a slash between.
+    """
 
     policy: ObjectKey
     position: int
@@ -27,12 +38,13 @@ class Verdict:
 def judge(
     references: Sequence[Reference],
     upstreams: Sequence[Upstream] | None,
-    attachments: Sequence[Attachment],
+    attachments: Sequence[Mapping[Labels, Attachment]],
 ) -> tuple[tuple[Verdict, ...], tuple[Problem, ...]]:
     """Return a verdict for each reference, and all problems of their policies.
 
-    *upstreams* is None where the Service does not exist; *attachments* are theirs, in
-    the same order.
+    *upstreams* is None where the Service does not exist; *attachments* are theirs by
+    the labels of clients, in the same order. A policy for some clients is judged by
+    what those get that have its labels and no other's.
     """
     verdicts: list[Verdict] = []
     problems: list[Problem] = []
@@ -44,25 +56,49 @@ def judge(
         else:
             outcomes = [
                 outcome
-                for attachment in attachments
-                for outcome in attachment.outcomes
-                if outcome.reference is reference
+                for by_labels in attachments
+                for outcome in _outcomes(reference, by_labels)
             ]
             found = [
                 *_found(outcomes),
+                *_shared(reference, attachments),
                 *_without_effect(reference, upstreams or (), attachments),
             ]
             problems += found
-            conditions = _conditions(outcomes, found)
+            is_fine = not found and not any(each.is_lost for each in outcomes)
+            conditions = _FINE if is_fine else _conditions(outcomes, found)
         verdicts.append(
             Verdict(
                 policy=reference.policy.key,
                 position=reference.position,
-                service=reference.target.name,
+                service=reference.service,
                 conditions=conditions,
             )
         )
     return tuple(verdicts), tuple(dict.fromkeys(problems))
+
+
+def _outcomes(
+    reference: Reference, by_labels: Mapping[Labels, Attachment]
+) -> Sequence[Outcome]:
+    """Return what became of it at one port, for clients of no other policy.
+
+    Where it is for several namespaces, and loses a section in some of them alone, that
+    is no conflict (`_shared` tells it).
+    """
+    found = [
+        outcome
+        for labels in reference.clients
+        if labels in by_labels
+        for outcome in by_labels[labels].outcomes
+        if outcome.reference is reference
+    ]
+    kept = {each.section for each in found if not each.is_lost}
+    return [
+        each
+        for each in found
+        if not each.is_lost or each.is_overridden or each.section not in kept
+    ]
 
 
 def _missing(
@@ -102,52 +138,91 @@ def _found(outcomes: Sequence[Outcome]) -> Iterator[Problem]:
 
 
 def _conflict(outcome: Outcome) -> Problem | None:
-    """Return the problem of a reference that lost against one of its own level."""
+    """Return the problem of a section that lost against one of its own level."""
     reference, winner = outcome.reference, outcome.winner
-    if winner is None or not _lost(outcome) or _overridden(outcome):
+    if winner is None or not outcome.is_lost or outcome.is_overridden:
         return None
-    target, key = reference.target, winner.policy.key
-    place = winner.policy.locate(("spec", "targetRefs", winner.position, "name"))
-    section = f" port {target.section_name}" if reference.names_port else ""
-    is_older = "" < winner.policy.seniority[0] < reference.policy.seniority[0]
+    path = ("spec", outcome.section.value)
+    words = "join the two policies"
     return finding(
         reference.policy,
-        ("spec", "targetRefs", reference.position, "name"),
-        f"Service {key.namespace}/{target.name}{section} is already targeted by "
-        f"TrafficPolicy {key.namespace}/{key.name} at {place}, which is "
-        f"{'older, and ' if is_older else ''}in force",
-        hint="join the two policies, or name a port by sectionName",
+        path,
+        f"{reference.scope} has the {_whose(outcome.section, winner, reference)}",
+        hint=words if reference.level.is_broad else f"{words}, {_OR_PORT}",
     )
 
 
-def _lost(outcome: Outcome) -> bool:
-    """Whether another policy is in force at the port."""
-    winner = outcome.winner
-    return winner is not None and winner.policy is not outcome.reference.policy
+def _whose(section: Section, winner: Reference, loser: Reference) -> str:
+    """Say whose *section* is in force, where it stands, and why if by its age."""
+    path = ("spec", section.value)
+    is_older = "" < winner.policy.seniority[0] < loser.policy.seniority[0]
+    return (
+        f"{section} of {winner.policy.key} at {winner.policy.locate(path)}, "
+        f"which is {'older, and ' if is_older else ''}in force"
+    )
 
 
 def _winner(outcome: Outcome) -> str:
-    return str(outcome.winner.policy.key) if outcome.winner else ""
+    key = outcome.winner.policy.key if outcome.winner else ""
+    return f"{key} ({outcome.section})"
 
 
-def _overridden(outcome: Outcome) -> bool:
-    """Whether that other policy is more specific: normal, and no conflict."""
-    winner = outcome.winner
-    return winner is not None and winner.names_port != outcome.reference.names_port
+def _shared(
+    reference: Reference, attachments: Sequence[Mapping[Labels, Attachment]]
+) -> Iterator[Problem]:
+    """Report where it loses for clients alone that have another policy's labels too.
+
+    And that there are too many groups of clients for it to be in force at all.
+    """
+    path = ("spec", "clientSelector")
+    if any(each not in by for each in reference.clients for by in attachments):
+        yield finding(
+            reference.policy,
+            path,
+            "is not in force: the policies of a Service tell at most "
+            f"{MOST_GROUPS} groups of clients apart, and each new key doubles them",
+            hint="select by values of one key",
+        )
+    if reference.is_for_all:
+        return
+    for by_labels in attachments:
+        for labels, attachment in by_labels.items():
+            for outcome in attachment.outcomes:
+                winner = outcome.winner
+                if (
+                    outcome.reference is reference
+                    and winner is not None
+                    and outcome.is_lost
+                    and not outcome.is_overridden
+                    and not all(map(winner.is_for, reference.clients))
+                    and labels in _joint(winner.clients, reference.clients)
+                ):
+                    whose = _whose(outcome.section, winner, reference)
+                    message = f"clients {told(labels)} have the {whose}"
+                    yield warning(reference.policy, path, message)
+
+
+def _joint(one: Clients, other: Clients) -> Iterator[Labels]:
+    """Yield the least that clients have who belong to both."""
+    return (each | more for each in one for more in other)
 
 
 def _without_effect(
     reference: Reference,
     upstreams: Sequence[Upstream],
-    attachments: Sequence[Attachment],
+    attachments: Sequence[Mapping[Labels, Attachment]],
 ) -> Iterator[Problem]:
-    """Report a target that no traffic can go to, for whatever reason but weights."""
-    key, target = reference.policy.key, reference.target
-    service = f"Service {key.namespace}/{target.name}"
+    """Report a target that no traffic can go to, for whatever reason but weights.
+
+    What is for all Services is for those too that have no endpoint yet.
+    """
+    if reference.level.is_broad:
+        return
+    service = f"Service {reference.service}"
     path = ("spec", "targetRefs", reference.position, "name")
     matched = [
-        (upstream, attachment)
-        for upstream, attachment in zip(upstreams, attachments, strict=True)
+        (upstream, by_labels[EVERYBODY])
+        for upstream, by_labels in zip(upstreams, attachments, strict=True)
         if reference.matches(upstream.port)
     ]
     if not matched:
@@ -155,10 +230,38 @@ def _without_effect(
         yield warning(reference.policy, path, message)
     for upstream, attachment in matched:
         is_ready = any(each.health is Health.HEALTHY for each in upstream.endpoints)
-        if not is_ready and not attachment.weighing.stops_all:
+        if not is_ready and not attachment.balance.weighing.stops_all:
             port = upstream.port.name or str(upstream.port.number)
             message = f"port {port} of {service} has no ready endpoint"
             yield warning(reference.policy, path, message)
+
+
+def gather(verdicts: Collection[Verdict]) -> tuple[Condition, ...]:
+    """Return the conditions of a target that is many Services, of what each says."""
+    # Nearly all say the same, in the same words: those of a policy that is in force.
+    distinct = {id(each.conditions): each.conditions for each in verdicts}
+    found: dict[ConditionType, dict[Condition, None]] = {}
+    for conditions in distinct.values():
+        for each in conditions:
+            found.setdefault(each.type, {})[each] = None
+    return (
+        tuple(
+            _joined(list(found.get(type_, ())))
+            for type_ in ConditionType
+            if type_ in found
+        )
+        or _FINE
+    )
+
+
+def _joined(conditions: Sequence[Condition]) -> Condition:
+    """Return what *conditions* of one type, some of which may not hold, say in one."""
+    bad = [each for each in conditions if not each.status]
+    told = sorted(bad or conditions, key=lambda each: each.message)
+    messages = [each.message for each in told if each.message]
+    more = len(messages) - _FEW
+    text = "; ".join(messages[:_FEW]) + (f"; and {more} more" if more > 0 else "")
+    return replace(told[0], message=text)
 
 
 def _not_found(problem: Problem) -> tuple[Condition, ...]:
@@ -182,12 +285,14 @@ def _conditions(
             type=ConditionType.RESOLVED_REFS, status=True, reason=Reason.RESOLVED_REFS
         ),
     ]
-    lost = [each for each in outcomes if _lost(each)]
-    conflicting = [_winner(each) for each in lost if not _overridden(each)]
-    overriding = [_winner(each) for each in lost if _overridden(each)]
+    lost = [each for each in outcomes if each.is_lost]
+    conflicting = [_winner(each) for each in lost if not each.is_overridden]
+    overriding = [_winner(each) for each in lost if each.is_overridden]
+    incompatible = [str(each.rival) for each in outcomes if each.rival]
     warnings = [p.message for p in problems if p.severity is Severity.WARNING]
     for type_, reason, messages in (
         (ConditionType.CONFLICTED, Reason.CONFLICTED, conflicting),
+        (ConditionType.INCOMPATIBLE, Reason.INCOMPATIBLE, incompatible),
         (ConditionType.OVERRIDDEN, Reason.OVERRIDDEN, overriding),
         (ConditionType.WARNINGS, Reason.WARNINGS, warnings),
     ):
@@ -201,13 +306,22 @@ def _conditions(
 
 def _accepted(outcomes: Sequence[Outcome], problems: Sequence[Problem]) -> Condition:
     errors = [p.message for p in problems if p.severity is Severity.ERROR]
-    unfit = any(outcome.winner is None for outcome in outcomes)
+    conflicts = {p.message for p in map(_conflict, outcomes) if p is not None}
+    clashes = {p.message for each in outcomes if each.rival for p in each.problems}
     reason = Reason.ACCEPTED
     if errors:
-        reason = Reason.INVALID if unfit else Reason.CONFLICTED
+        reason = Reason.INVALID
+        if clashes.issuperset(errors):
+            reason = Reason.INCOMPATIBLE
+        elif (conflicts | clashes).issuperset(errors):
+            reason = Reason.CONFLICTED
     return Condition(
         type=ConditionType.ACCEPTED,
         status=not errors,
         reason=reason,
         message="; ".join(dict.fromkeys(errors)),
     )
+
+
+_FINE: Final = _conditions((), ())
+"""What became of a policy that is in force, or would be if there were a Service."""

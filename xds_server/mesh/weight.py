@@ -31,7 +31,8 @@ FindPod = Callable[[ObjectKey], Document | None]
 class Weighing:
     """A weight for each backend in their order, or None; 0 means no new traffic.
 
-    `empty_groups` are the positions of groups that nobody healthy belongs to,
+    `empty_groups` are the positions of groups whose share others have, since nobody
+    healthy belongs to them,
     `idle_rules` those of rules that no backend has its weight from. `stops_all` where
     weight 0 keeps new traffic from every backend that is ready for it.
     """
@@ -68,7 +69,7 @@ def _divide(weights: Weights, backends: Sequence[Backend], scale: "_Scale") -> W
     def weight_inside(backend: Backend) -> int:
         if backend.health is Health.DRAINING:
             return 0
-        return scale.weight_of(backend) if "rules" in weights.model_fields_set else 1
+        return scale.weight_of(backend)
 
     members = [(scale.group_of(each), weight_inside(each)) for each in backends]
     alive = {group for group, weight in members if weight}
@@ -77,7 +78,11 @@ def _divide(weights: Weights, backends: Sequence[Backend], scale: "_Scale") -> W
     return Weighing(
         weights=found,
         problems=tuple(scale.problems),
-        empty_groups=tuple(g for g in range(len(weights.groups)) if g not in alive),
+        empty_groups=tuple(
+            position
+            for position, group in enumerate(weights.groups)
+            if group.share and position not in alive
+        ),
         idle_rules=scale.idle_rules,
         stops_all=_stops_all(found, backends),
     )
@@ -98,7 +103,7 @@ class _Scale:
         self._find_pod = find_pod
         self._applied: set[int] = set()
         self._addresses = {
-            id(rule): frozenset(canonical(address) for address in rule.addresses)
+            id(rule): frozenset(canonical(each) or each for each in rule.addresses)
             for rule in weights.rules
             if rule.addresses is not None
         }
@@ -188,8 +193,13 @@ class _Scale:
         return default
 
 
+def labels_of(document: Document) -> Mapping[str, str]:
+    """Return the labels of a Pod."""
+    return _pod(document).metadata.labels
+
+
 def _has(document: Document, labels: Collection[tuple[str, str]]) -> bool:
-    found: Mapping[str, str] = _pod(document).metadata.labels
+    found = labels_of(document)
     return all(found.get(key) == value for key, value in labels)
 
 

@@ -8,21 +8,44 @@ something else than the policy.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Final
 
-from xds_server.engine import CLUSTER, ENDPOINT, ClientStatus, TypeStatus
-from xds_server.mesh.audience import client_of
+from xds_server.engine import (
+    CLUSTER,
+    ENDPOINT,
+    SECRET,
+    ClientStatus,
+    Node,
+    TypeStatus,
+)
+from xds_server.mesh.audience import audience_of, client_of, labels_of
 from xds_server.mesh.model import Client
-from xds_server.xds import SHORT_NAMES
+from xds_server.mesh.selector import group_of
+from xds_server.xds import NOWHERE, SHORT_NAMES, Labels, Place
 
-COUNTED: Final = (CLUSTER, ENDPOINT)
+COUNTED: Final = (CLUSTER, ENDPOINT, SECRET)
 _NAMED: Final = 3
 """So many nodes are named; the others are counted."""
 
+_Sidecar = tuple[str, str]
+"""The cluster and the id of a node."""
+
 Name = tuple[str, str, int]
 """The type and name of a resource, and the sequence of its last change."""
+
+Applies = Callable[[str, str, Place], bool]
+"""Whether what is counted shaped the resource of a type and name, as seen at a place.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +117,7 @@ class _Group:
     """Nodes that hold the same; of each type, the newest stream first."""
 
     types: tuple[TypeStatus, ...]
+    place: Place
     nodes: list[str]
 
     def state(self, name: Name) -> tuple[TypeStatus | None, bool]:
@@ -104,33 +128,74 @@ class _Group:
                 return each, each.has_accepted(resource, sequence)
         return None, True
 
+    def has_all(self, newest: Mapping[str, int]) -> bool:
+        """Return whether it surely has all there is, with these newest changes.
+
+        Then it is enough to know that it wants any of it.
+        """
+        return all(
+            each.accepted_sequence >= newest.get(each.type_url, 0)
+            and not (each.rejections or each.unanswered or each.withheld)
+            for each in self.types
+        )
+
+    def wants(self, names: Iterable[Name]) -> bool:
+        """Return whether it wants any of *names*."""
+        return any(self.state(name)[0] is not None for name in names)
+
+
+def _labels_of(node: Node) -> Labels:
+    audience, _ = audience_of(node.metadata, node_id=node.id)
+    return labels_of(node.metadata, audience.namespace)
+
 
 class Census:
     """The connected Envoys, as groups of those that hold the same.
 
-    A node may have a stream for all types, or one for each: it is one sidecar.
+    A node may have a stream for all types, or one for each: it is one sidecar. Of its
+    labels those matter that *selectors* tell apart.
     """
 
-    def __init__(self, clients: Iterable[ClientStatus]) -> None:
-        nodes: defaultdict[tuple[str, str], list[TypeStatus]] = defaultdict(list)
+    def __init__(
+        self, clients: Iterable[ClientStatus], selectors: Collection[Labels] = ()
+    ) -> None:
+        nodes: defaultdict[_Sidecar, list[TypeStatus]] = defaultdict(list)
+        labels: dict[_Sidecar, Labels] = {}
         for client in clients:
             node = client.connection.node
             if client_of(node.user_agent) is Client.ENVOY:
                 own = [each for each in client.types if each.type_url in COUNTED]
                 nodes[node.cluster, node.id][:0] = own
+                held = _labels_of(node) if selectors else NOWHERE.labels
+                labels[node.cluster, node.id] = group_of(held, selectors)
         groups: dict[object, _Group] = {}
-        for (_, name), types in sorted(nodes.items()):
-            group = groups.setdefault(_alike(types), _Group(tuple(types), []))
-            group.nodes.append(name)
+        for sidecar, types in sorted(nodes.items(), key=itemgetter(0)):
+            place = Place(labels=labels[sidecar])
+            key = (_alike(types), place)
+            group = groups.setdefault(key, _Group(tuple(types), place, []))
+            group.nodes.append(sidecar[1])
         self._groups = tuple(groups.values())
 
-    def reach(self, names: Sequence[Name]) -> Reach:
-        """Return how far the resources *names* have come."""
+    def reach(self, names: Sequence[Name], applies: Applies) -> Reach:
+        """Return how far the resources *names* have come.
+
+        Where it does not apply to one, a sidecar is not counted for it.
+        """
         interested = acknowledged = 0
         waiting: list[str] = []
         refused: defaultdict[tuple[str, bool], list[str]] = defaultdict(list)
+        own: dict[Place, tuple[Sequence[Name], Mapping[str, int]]] = {}
         for group in self._groups:
-            states = [(name, *group.state(name)) for name in names]
+            if group.place not in own:
+                found = [each for each in names if applies(*each[:2], group.place)]
+                own[group.place] = found, _newest(found)
+            named, newest = own[group.place]
+            if group.has_all(newest):
+                count = len(group.nodes) if group.wants(named) else 0
+                interested += count
+                acknowledged += count
+                continue
+            states = [(name, *group.state(name)) for name in named]
             if not any(status for _, status, _ in states):
                 continue
             interested += len(group.nodes)
@@ -155,6 +220,14 @@ class Census:
                 for (text, is_answered), nodes in refused.items()
             ),
         )
+
+
+def _newest(names: Iterable[Name]) -> Mapping[str, int]:
+    """Return the newest sequence of each type."""
+    newest: dict[str, int] = {}
+    for type_url, _, sequence in names:
+        newest[type_url] = max(sequence, newest.get(type_url, 0))
+    return newest
 
 
 def _alike(types: Sequence[TypeStatus]) -> object:

@@ -12,15 +12,19 @@ from typing import Final, Protocol
 import msgspec
 
 from xds_server.api.document import Revision
-from xds_server.api.policy import TargetRef
+from xds_server.api.policy import TargetKind, TargetRef
 from xds_server.api.problem import ObjectKey
-from xds_server.engine import ClientStatus, Table
+from xds_server.engine import CLUSTER, ENDPOINT, SECRET, ClientStatus, Table
 from xds_server.mesh.index import Index
-from xds_server.mesh.model import Upstream
+from xds_server.mesh.model import Service, Upstream
 from xds_server.mesh.service import ServiceName
-from xds_server.mesh.status import ConditionType, PolicyStatus, TargetStatus
+from xds_server.mesh.status import (
+    ConditionType,
+    PolicyStatus,
+    Reason,
+    TargetStatus,
+)
 from xds_server.policy_status.census import (
-    COUNTED,
     Census,
     Name,
     Reach,
@@ -35,6 +39,8 @@ from xds_server.policy_status.condition import (
     Condition,
 )
 from xds_server.translate.name import cluster_name
+from xds_server.translate.tls import build_secrets
+from xds_server.xds import Place
 
 _LONGEST_MESSAGE: Final = 32768  # of a metav1.Condition
 
@@ -88,7 +94,7 @@ class Survey:
         self._index = index
         self._tables = tables
         self._failures = failures
-        self._census = Census(clients)
+        self._census = Census(clients, index.selectors)
         self._peers = peers
 
     def keys(self) -> Sequence[ObjectKey]:
@@ -110,7 +116,7 @@ class Survey:
                 conditions += _nowhere(outcome)
             else:
                 peers = (each.reach(status.revision, number) for each in self._peers)
-                reach = sum(peers, start=self._census.reach(names))
+                reach = sum(peers, start=self._reach(key, names))
                 refusals += reach.refusals
                 conditions += _reached(reach)
             ancestors.append(_ancestor(key, target.target, status.revision, conditions))
@@ -130,43 +136,79 @@ class Survey:
         if status is None or status.revision is None:
             return None
         outcomes = (self._outcome(status, each) for each in status.targets)
-        return status.revision, tuple(
-            self._census.reach(names) for _, names in outcomes
-        )
+        return status.revision, tuple(self._reach(key, names) for _, names in outcomes)
+
+    def _reach(self, key: ObjectKey, names: Sequence[Name]) -> Reach:
+        """Return how far *names* have come, of those for whom the policy *key* is."""
+        owner, is_for_all = str(key), not self._index.selectors
+
+        def applies(type_url: str, name: str, place: Place) -> bool:
+            if is_for_all:
+                return True
+            resource = self._tables[type_url].get(name)
+            return resource is not None and owner in resource.owners_at(place)
+
+        return self._census.reach(names, applies)
 
     def _outcome(
         self, status: PolicyStatus, target: TargetStatus
     ) -> tuple[_Outcome, tuple[Name, ...]]:
         """Return the resources of a policy at a target, or why there are none."""
         held = {each.type for each in target.conditions if each.status}
-        if target.target is None or ConditionType.ACCEPTED not in held:
+        if target.target is None or not _may_be_in_force(target):
             return _Outcome(reason="NotAccepted", message="see Accepted"), ()
-        service = (status.key.namespace, target.target.name)
-        if service in self._failures:
-            text = f"cannot be sent to an Envoy: {self._failures[service]}"
+        services = tuple(self._index.targeted(status.key.namespace, target.target))
+        failures = self._failures and [
+            self._failures.get((each.namespace, each.name)) for each in services
+        ]
+        if failures and all(failures):
+            text = f"cannot be sent to an Envoy: {failures[0]}"
             return _Outcome(reason="NotTranslated", message=text), ()
-        names = tuple(self._names(status.key, service, target.target))
+        names = tuple(self._names(status.key, services, target.target))
         if names:
             return _Outcome(), names
+        if ConditionType.CONFLICTED in held:
+            return _Outcome(reason="NotAccepted", message="see Accepted"), ()
         if ConditionType.OVERRIDDEN in held:
             text = "other policies are in force at every port: see Overridden"
             return _Outcome(reason="Overridden", message=text), ()
         text = "no port of the Service is balanced by the policy"
+        if target.target.kind is TargetKind.NAMESPACE:
+            text = "no Service has anything of the policy"
         return _Outcome(reason="NoEffect", message=text), ()
 
     def _names(
-        self, key: ObjectKey, service: ServiceName, target: TargetRef
+        self, key: ObjectKey, services: Iterable[Service], target: TargetRef
     ) -> Iterator[Name]:
-        """Yield what is published of a target and was made of the policy *key*."""
-        found = self._index.services.get(service)
-        for upstream in found.upstreams if found else ():
+        """Yield what is published of a target and was made of the policy *key*.
+
+        For some clients at least.
+        """
+        owner = str(key)
+        for upstream in (each for one in services for each in one.upstreams):
             if not _matches(target, upstream):
                 continue
-            name = cluster_name(upstream)
-            for type_url in COUNTED:
+            for type_url, name in _resources(upstream):
                 resource = self._tables[type_url].get(name)
-                if resource is not None and str(key) in resource.owners:
+                if resource is not None and resource.is_made_of(owner):
                     yield type_url, name, self._tables[type_url].sequence_of(name)
+
+
+def _may_be_in_force(target: TargetStatus) -> bool:
+    """Return whether a section may be, though another one may be in conflict."""
+    return any(
+        each.type is ConditionType.ACCEPTED
+        and (each.status or each.reason in (Reason.CONFLICTED, Reason.INCOMPATIBLE))
+        for each in target.conditions
+    )
+
+
+def _resources(upstream: Upstream) -> Iterator[tuple[str, str]]:
+    """Yield the types and names of all that an upstream may be published as."""
+    name = cluster_name(upstream)
+    yield from ((CLUSTER, name), (ENDPOINT, name))
+    for each in (upstream, *(variant.upstream for variant in upstream.variants)):
+        yield from ((SECRET, secret.name) for secret in build_secrets(each))
 
 
 def _matches(target: TargetRef, upstream: Upstream) -> bool:

@@ -5,6 +5,7 @@ Which resources go into which response is decided by who serves.
 """
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
@@ -17,7 +18,7 @@ from envoy.service.discovery.v3.discovery_pb2 import (
 )
 from google.protobuf.any_pb2 import Any as AnyMessage
 
-from xds_server.xds import NOWHERE, Place, Resource
+from xds_server.xds import NOWHERE, Labels, Place, Resource, owners_at
 
 MOST_FORMS: Final = 16
 """So many forms of a resource are kept; more of them are encoded anew when asked for.
@@ -29,7 +30,8 @@ DIGEST_BITS: Final = 128
 _VERSION_DIGITS: Final = 16
 _LENGTH_BYTES: Final = 8
 
-_Key = tuple[str, int, str, tuple[str, ...]]
+_Key = tuple[str, int, str, tuple[str, ...], "_Owners | None"]
+_Owners = tuple[tuple[Labels, tuple[str, ...]], ...]
 
 _encoded: Final = WeakValueDictionary[_Key, "EncodedResource"]()
 
@@ -53,6 +55,7 @@ class EncodedResource:
     name: str
     aliases: tuple[str, ...]
     ttl: timedelta | None
+    refresh: timedelta | None
     digest: int
     version: str
     delta: bytes
@@ -72,6 +75,19 @@ class EncodedResource:
         """
         return NOWHERE if self.forms is None else self.forms.nearest(place)
 
+    def owners_at(self, place: Place) -> tuple[str, ...]:
+        """Return what is told of whose word shaped what a node at *place* is sent."""
+        if self.forms is None or not self.forms.owners:
+            return self.owners
+        return owners_at(self.nearest(place), self.forms.owners, self.owners)
+
+    def is_made_of(self, owner: str) -> bool:
+        """Whether it was made of *owner*, in any of its forms."""
+        if owner in self.owners:
+            return True
+        forms = self.forms.owners.values() if self.forms else ()
+        return any(owner in each for each in forms)
+
     def at(self, place: Place) -> "EncodedResource":
         """Return what a node at *place* is sent."""
         near = self.nearest(place)
@@ -80,12 +96,23 @@ class EncodedResource:
         return self.forms.encoded(near)
 
 
+def by_lens(resources: Iterable[EncodedResource]) -> tuple[EncodedResource, ...]:
+    """Return one of *resources* for each way in which they see places.
+
+    What they see of a place tells what all see of it.
+    """
+    found = {each.forms.lens: each for each in resources if each.forms is not None}
+    return tuple(found.values())
+
+
 class EncodedForms:
     """What *resource* is in places that matter to it, encoded when it is asked for."""
 
     def __init__(self, resource: Resource) -> None:
         assert resource.forms is not None  # noqa: S101 - narrows the union
         self.nearest = resource.forms.nearest
+        self.lens = resource.forms.lens
+        self.owners = resource.forms.owners
         self._resource = replace(resource, body=b"")  # which is kept as encoded
         self._encoded: dict[Place, EncodedResource] = {}
 
@@ -104,10 +131,11 @@ class EncodedForms:
 def digest_of(resource: Resource) -> int:
     """Return the content hash: BLAKE2b over the length-prefixed name and the body.
 
-    What few resources have, aliases, a time to live and forms, comes between the two,
-    under hash functions of its own.
+    What few resources have, aliases, times and forms, comes between the two, under hash
+    functions of its own.
     """
-    is_plain = not resource.aliases and resource.ttl is None
+    times = (resource.ttl, resource.refresh)
+    is_plain = not resource.aliases and times == (None, None)
     forms = resource.forms
     hashed = hashlib.blake2b(
         digest_size=DIGEST_BITS // 8,
@@ -117,6 +145,7 @@ def digest_of(resource: Resource) -> int:
     texts = [resource.name]
     if not is_plain:
         texts += [str(resource.ttl), str(len(resource.aliases)), *resource.aliases]
+        texts += [str(resource.refresh)] if resource.refresh else []
     parts = [text.encode() for text in texts]
     if forms is not None:
         parts.append(forms.fingerprint)
@@ -138,11 +167,22 @@ def encode(resource: Resource, digest: int) -> EncodedResource:
     Equal ones are one object, in however many tables they are: nodes that see different
     things see mostly the same.
     """
-    key = (resource.type_url, digest, resource.version, resource.owners)
+    owners = tuple(resource.forms.owners.items()) if resource.forms else None
+    key = (resource.type_url, digest, resource.version, resource.owners, owners)
     encoded = _encoded.get(key)
     if encoded is None:
         encoded = _encoded[key] = _encode(resource, digest)
     return encoded
+
+
+def made_of(resource: Resource, encoded: EncodedResource) -> EncodedResource:
+    """Return *encoded*, of equal content, with the owners of *resource*."""
+    before, now = encoded.forms, resource.forms
+    is_same = before is None or now is None or before.owners == now.owners
+    if is_same and encoded.owners == resource.owners:
+        return encoded
+    forms = EncodedForms(resource) if now else None
+    return replace(encoded, owners=resource.owners, forms=forms)
 
 
 def _encode(resource: Resource, digest: int) -> EncodedResource:
@@ -158,6 +198,7 @@ def _encode(resource: Resource, digest: int) -> EncodedResource:
         name=resource.name,
         aliases=resource.aliases,
         ttl=resource.ttl,
+        refresh=resource.refresh,
         owners=resource.owners,
         forms=EncodedForms(resource) if resource.forms else None,
         digest=digest,
@@ -185,11 +226,14 @@ def delta_field(resource: EncodedResource, *, tells_ttl: bool) -> bytes:
     return DeltaDiscoveryResponse(resources=[_with_ttl(resource)]).SerializeToString()
 
 
-def heartbeat_field(resource: EncodedResource) -> bytes:
+def heartbeat_field(resource: EncodedResource, *, tells_ttl: bool) -> bytes:
     """Return what keeps *resource* from expiring, as a field of a delta response.
 
-    It is the resource without its body: the client holds that already.
+    It is the resource without its body, which the client holds already, but for one
+    that has to arrive whole.
     """
+    if resource.refresh is not None:
+        return delta_field(resource, tells_ttl=tells_ttl)
     message = _with_ttl(resource)
     message.ClearField("resource")
     return DeltaDiscoveryResponse(resources=[message]).SerializeToString()

@@ -13,7 +13,6 @@ resources, and a reader that needs them is told so.
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import Final
 
 from xds_server.snapshot.encoding import (
@@ -21,13 +20,18 @@ from xds_server.snapshot.encoding import (
     EncodedResource,
     digest_of,
     encode,
+    made_of,
     version_of,
 )
 from xds_server.snapshot.followers import Followers
+from xds_server.snapshot.upkeep import Upkeep
 from xds_server.xds import FULL_STATE_TYPES, Resource
 
 FEWEST_TOMBSTONES: Final = 1024
 """So many removed names are always remembered, however few resources there are."""
+
+_HEARTBEATS: Final = 3
+"""So many in a time to live."""
 
 REMEMBERED_UPDATES: Final = 4
 """What the newest updates removed is always remembered, however much that is: whoever
@@ -84,7 +88,9 @@ class Table:
 
     `sequence` grows with every update that changes something and means nothing outside
     this process. `version` is a hash of the content alone: equal on every replica and
-    after every restart. `expiring` are the names that have a time to live.
+    after every restart. `expiring` are the names that have a time to live, by how often
+    clients must hear of them: two times may be lost. `refreshed` are those that are
+    sent again.
     """
 
     def __init__(self, type_url: str) -> None:
@@ -99,7 +105,8 @@ class Table:
         self.version = version_of(0)
         self.followers = Followers[Listener]()
         self._keeps_content = type_url in FULL_STATE_TYPES
-        self.expiring: dict[str, timedelta] = {}
+        self.expiring = Upkeep()
+        self.refreshed = Upkeep()
         self._named: dict[str, str] = {}  # by alias
         self._log: OrderedDict[str, Entry] = OrderedDict()
         self._tombstones = 0
@@ -180,16 +187,12 @@ class Table:
         is for whoever publishes, once all tables are up to date.
 
         Raises:
-            ValueError: a resource is of another type, or may have no forms; nothing
-                was changed.
+            ValueError: a resource is of another type; nothing was changed.
         """
         present = {resource.name: resource for resource in applied}
         for resource in present.values():
             if resource.type_url != self.type_url:
                 message = f"{resource.name}: {resource.type_url} is not {self.type_url}"
-                raise ValueError(message)
-            if resource.forms is not None and self._keeps_content:
-                message = f"{resource.name}: {self.type_url} is the same in all places"
                 raise ValueError(message)
         sequence = self.sequence + 1
         changes = Changes(
@@ -231,7 +234,7 @@ class Table:
             if old is not None and old.resource is not None:
                 self._count(-old.resource.digest)
                 self._rename(name, ())
-                self.expiring.pop(name, None)
+                self._keep_up(name, None)
                 del self._log[name]
         self.sequence += 1
         self.version = version_of(self._digest)
@@ -240,17 +243,15 @@ class Table:
         digest = digest_of(resource)
         old = self._log.get(resource.name)
         if old and old.resource and old.resource.digest == digest:
-            if old.resource.owners != resource.owners:
-                now = replace(old.resource, owners=resource.owners)
+            now = made_of(resource, old.resource)
+            if now is not old.resource:
                 self._log[resource.name] = replace(old, resource=now)
             return False
         if old and old.resource is None:
             self._tombstones -= 1
         self._count(digest - (old.resource.digest if old and old.resource else 0))
         self._rename(resource.name, resource.aliases)
-        self.expiring.pop(resource.name, None)
-        if resource.ttl is not None:
-            self.expiring[resource.name] = resource.ttl
+        self._keep_up(resource.name, resource)
         self._append(
             Entry(
                 name=resource.name,
@@ -280,8 +281,14 @@ class Table:
             )
         )
         self._rename(name, ())
-        self.expiring.pop(name, None)
+        self._keep_up(name, None)
         return True
+
+    def _keep_up(self, name: str, resource: Resource | None) -> None:
+        """Note how often clients must hear of *name*, which is *resource* now."""
+        ttl = resource.ttl if resource else None
+        self.expiring.set(name, ttl / _HEARTBEATS if ttl else None)
+        self.refreshed.set(name, resource.refresh if resource else None)
 
     def _rename(self, name: str, aliases: tuple[str, ...]) -> None:
         """Let *name* be known by *aliases*, and no more by those it had."""

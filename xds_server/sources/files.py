@@ -152,7 +152,7 @@ class _Reader:
                 break
             last = self._readings.get(path)
             if last is None or last.found != found or found.location in touched:
-                content = _read(path)
+                content = read_file(path)
                 if self._note(path, _Reading(found, _digest(content))):
                     changes[path] = _decode(path, content, is_wanted)
         return changes if is_wanted() else {}
@@ -190,7 +190,7 @@ def _hindered(obstacle: Obstacle) -> Decoded:
     return Decoded(problems=(obstacle.problem,), is_complete=obstacle.is_absence)
 
 
-def _read(path: str) -> bytes | Obstacle:
+def read_file(path: str) -> bytes | Obstacle:
     """Return the content of a regular file, as it is when nobody writes to it.
 
     A file that changes meanwhile is read again, a few times: its writer's next step

@@ -34,9 +34,11 @@ METADATA_LIST: Final = _METADATA.format("PartialObjectMetadataList")
 
 _CONNECT_SECONDS: Final = 10
 _READ_SECONDS: Final = 60
+_SILENCE_SECONDS: Final = 20
 _BRIEF: Final = aiohttp.ClientTimeout(
-    total=_READ_SECONDS, sock_connect=_CONNECT_SECONDS
+    total=_READ_SECONDS, sock_connect=_CONNECT_SECONDS, sock_read=_SILENCE_SECONDS
 )
+"""An API server that is starting may take a call and forget it."""
 _OK: Final = range(200, 300)
 _UNAUTHORIZED: Final = 401
 

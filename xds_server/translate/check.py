@@ -1,6 +1,7 @@
 """The last line of defence: what must never reach an Envoy, whatever was written.
 
 Mesh values and finished load-balancing policies in; nothing out, or a `TranslateError`.
+What other sections of policies become is checked in `limit`, by the same rule.
 The documents were validated long before: a failure here is a bug of this project, and
 whoever asked for the translation keeps the resource that was in force.
 
@@ -17,6 +18,8 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Final
 
+from envoy.config.endpoint.v3 import endpoint_pb2
+from envoy_data_plane.envoy.config.core.v3 import HealthCheck
 from envoy_data_plane.envoy.config.route.v3 import RouteActionHashPolicy
 from envoy_data_plane.envoy.extensions.load_balancing_policies.client_side_weighted_round_robin.v3 import (  # noqa: E501 - Envoy's name
     ClientSideWeightedRoundRobin,
@@ -36,8 +39,9 @@ from envoy_data_plane.envoy.extensions.load_balancing_policies.ring_hash.v3 impo
 from envoy_data_plane.envoy.extensions.load_balancing_policies.round_robin.v3 import (
     RoundRobin,
 )
+from envoy_data_plane.envoy.type.v3 import CodecClientType
 
-from xds_server.mesh.model import Discovery, Upstream
+from xds_server.mesh.model import Discovery, Protocol, Upstream
 from xds_server.translate.name import cluster_name, is_label
 
 Policy = (
@@ -55,6 +59,9 @@ _RING_SIZES: Final = range(1, 8_388_609)
 _TABLE_SIZES: Final = range(251, 5_000_012)
 _BALANCE_FACTORS: Final = range(100, 10_001)
 _PORTS: Final = range(1, 65_536)
+_PERCENTS: Final = range(101)
+_STATUSES: Final = range(100, 600)
+_CODECS: Final = (CodecClientType.HTTP1, CodecClientType.HTTP2)
 _WEIGHT_SUM_LIMIT: Final = 2**32 - 1
 _HOST_LIMIT: Final = 253
 _UNSPECIFIED: Final = ("0.0.0.0", "::")  # noqa: S104 - refused, not bound to
@@ -89,6 +96,11 @@ def require(holds: bool, rule: str) -> None:  # noqa: FBT001 - reads like an ass
         raise LimitError(rule)
 
 
+def is_finite(value: float, *, low: float, high: float) -> bool:
+    """Return whether *value* is a number from *low* to *high*."""
+    return math.isfinite(value) and low <= value <= high
+
+
 def check_policy(policy: Policy) -> None:
     """Check a load-balancing policy as it is about to be encoded.
 
@@ -110,6 +122,35 @@ def check_policy(policy: Policy) -> None:
             _check_consistent_hashing(policy.consistent_hashing_lb_config)
         case ClientSideWeightedRoundRobin():
             _check_client_side_weighted_round_robin(policy)
+
+
+def check_health_check(check: HealthCheck, protocol: Protocol) -> None:
+    """Check a health check of endpoints that speak *protocol*.
+
+    Raises:
+        LimitError: Envoy would refuse the cluster, or end, or never find out.
+    """
+    interval, timeout = check.interval or timedelta(0), check.timeout or timedelta(0)
+    idle = check.no_traffic_interval or timedelta(0)
+    require(timedelta(0) < timeout <= interval, "timeout not above 0, or > interval")
+    require(idle > timedelta(0), "no_traffic_interval not above 0")
+    thresholds = (check.unhealthy_threshold or 0, check.healthy_threshold or 0)
+    require(min(thresholds) >= 1, "a threshold below 1")
+    require(check.interval_jitter_percent in _PERCENTS, "interval_jitter_percent")
+    http, grpc = check.http_health_check, check.grpc_health_check
+    checkers = (http, grpc, check.tcp_health_check)  # an empty one is one too
+    require(
+        sum(each is not None for each in checkers) == 1,
+        "health check without one checker",
+    )
+    if http is not None:
+        require(http.path.startswith("/"), "path does not begin with /")
+        require(http.codec_client_type in _CODECS, "codec_client_type not HTTP1, HTTP2")
+        for each in http.expected_statuses:
+            is_range = each.start in _STATUSES and each.end - 1 in _STATUSES
+            require(is_range and each.start < each.end, "expected_statuses")
+    if grpc is not None:
+        require(protocol is Protocol.HTTP2, "a gRPC check without HTTP/2")
 
 
 def check_identity(upstream: Upstream) -> None:
@@ -134,6 +175,28 @@ def check_endpoints(upstream: Upstream) -> None:
     broken = next(_broken_rules(upstream), None)
     if broken is not None:
         raise TranslateError(cluster_name(upstream), broken)
+
+
+def check_localities(
+    upstream: Upstream, assignment: endpoint_pb2.ClusterLoadAssignment
+) -> None:
+    """Check the localities of the *assignment* of *upstream*.
+
+    Raises:
+        TranslateError: Envoy would send nothing to one, or not heed their weights, or
+            refuse them.
+    """
+    name, section = cluster_name(upstream), upstream.sections.locality
+    weights = [each.load_balancing_weight.value for each in assignment.endpoints]
+    is_weighted = section is not None and section.weighted is not None
+    if not (all(weights) if is_weighted else not any(weights)):
+        raise TranslateError(name, "all localities must have a weight, or none")
+    if sum(weights) > _WEIGHT_SUM_LIMIT:
+        limit = f"weights of localities must be {_WEIGHT_SUM_LIMIT} in all"
+        raise TranslateError(name, limit)
+    priorities = {each.priority for each in assignment.endpoints}
+    if priorities != {*range(len(priorities))}:
+        raise TranslateError(name, "priorities must have no gaps")
 
 
 def is_ip_address(text: str) -> bool:
@@ -173,7 +236,7 @@ def _check_least_request(policy: LeastRequest) -> None:
         require(policy.choice_count in _CHOICES, "choice_count not in 2..100")
     if policy.active_request_bias is not None:
         bias = policy.active_request_bias.default_value
-        require(_is_finite(bias, low=0, high=100), "active_request_bias not in 0..100")
+        require(is_finite(bias, low=0, high=100), "active_request_bias not in 0..100")
     _check_slow_start(policy.slow_start_config)
 
 
@@ -191,11 +254,14 @@ def _check_client_side_weighted_round_robin(
         policy.blackout_period,
         policy.weight_expiration_period,
         policy.weight_update_period,
+        policy.oob_reporting_period,
     ):
         require(period is None or period > timedelta(0), "period not positive")
+    reporting = policy.oob_reporting_config
+    require(reporting is None or reporting.port_value in _PORTS, "port of reports")
     penalty = policy.error_utilization_penalty
     require(
-        penalty is None or _is_finite(penalty, low=0, high=100),
+        penalty is None or is_finite(penalty, low=0, high=100),
         "error_utilization_penalty not in 0..100",
     )
     _check_slow_start(policy.slow_start_config)
@@ -231,18 +297,12 @@ def _check_slow_start(config: SlowStartConfig | None) -> None:
     if config.aggression is not None:
         aggression = config.aggression.default_value
         require(
-            aggression > 0 and _is_finite(aggression, low=0, high=100),
+            aggression > 0 and is_finite(aggression, low=0, high=100),
             "slow start aggression not above 0, at most 100",
         )
     if config.min_weight_percent is not None:
         percent = config.min_weight_percent.value
-        require(
-            _is_finite(percent, low=1, high=100), "min_weight_percent not in 1..100"
-        )
-
-
-def _is_finite(value: float, *, low: float, high: float) -> bool:
-    return math.isfinite(value) and low <= value <= high
+        require(is_finite(percent, low=1, high=100), "min_weight_percent not in 1..100")
 
 
 def _is_prime(number: int) -> bool:

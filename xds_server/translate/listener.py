@@ -35,6 +35,7 @@ from xds_server.translate.name import (
     route_configuration_name,
     tcp_listener_name,
 )
+from xds_server.translate.route_filter import ROUTE_FILTERS
 from xds_server.xds import LISTENER, Resource
 
 ROUTER: Final = HttpFilter(
@@ -121,7 +122,7 @@ def _build_http_connection_manager(routes: str) -> HttpConnectionManager:
     return HttpConnectionManager(
         stat_prefix="outbound_http",
         rds=Rds(config_source=ADS, route_config_name=routes),
-        http_filters=[ROUTER],
+        http_filters=[*ROUTE_FILTERS, ROUTER],
         use_remote_address=True,
         strip_trailing_host_dot=True,
         server_header_transformation=(

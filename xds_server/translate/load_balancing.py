@@ -1,18 +1,15 @@
 """The algorithm of a policy as Envoy's typed load-balancing policy.
 
-A `LoadBalancer` in, one `LoadBalancingPolicy` of one policy out. Weights are not here:
+A `LoadBalancer` in, the message of its algorithm out; what localities add to it is in
+`locality`. Weights are not here:
 they are endpoints' (EDS). Hash keys are here, in the policy, and not in routes: there
 one list serves HTTP routes and TCP proxies alike and beats what a route says.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import timedelta
 from typing import Final, TypeVar
 
-from envoy_data_plane.envoy.config.cluster.v3 import (
-    LoadBalancingPolicy,
-    LoadBalancingPolicyPolicy,
-)
+from envoy_data_plane.envoy.config.cluster.v3 import LoadBalancingPolicyPolicy
 from envoy_data_plane.envoy.config.core.v3 import RuntimeDouble, TypedExtensionConfig
 from envoy_data_plane.envoy.config.route.v3 import (
     RouteActionHashPolicy,
@@ -27,11 +24,15 @@ from envoy_data_plane.envoy.extensions.load_balancing_policies.client_side_weigh
 )
 from envoy_data_plane.envoy.extensions.load_balancing_policies.common.v3 import (
     ConsistentHashingLbConfig,
+    OrcaOobReportingConfig,
     SlowStartConfig,
 )
 from envoy_data_plane.envoy.extensions.load_balancing_policies.least_request.v3 import (
     LeastRequest,
     LeastRequestSelectionMethod,
+)
+from envoy_data_plane.envoy.extensions.load_balancing_policies.load_aware_locality.v3 import (  # noqa: E501 - Envoy's name
+    LoadAwareLocality,
 )
 from envoy_data_plane.envoy.extensions.load_balancing_policies.maglev.v3 import Maglev
 from envoy_data_plane.envoy.extensions.load_balancing_policies.random.v3 import Random
@@ -65,6 +66,7 @@ _EXTENSION: Final = {
         "envoy.load_balancing_policies.client_side_weighted_round_robin"
     ),
     WrrLocality: "envoy.load_balancing_policies.wrr_locality",
+    LoadAwareLocality: "envoy.load_balancing_policies.load_aware_locality",
 }
 
 _SELECTION_METHOD: Final = {
@@ -82,18 +84,7 @@ _ADDRESS_KEY: Final = {
     api.AddressFrom.X_FORWARDED_FOR: api.HashKey(header=api.FIRST_FORWARDED),
 }
 
-_ORCA_UPDATE_PERIOD: Final = timedelta(seconds=1)
-
 T = TypeVar("T")
-
-
-def build_load_balancing_policy(load_balancer: api.LoadBalancer) -> LoadBalancingPolicy:
-    """Return the one policy that carries out *load_balancer*.
-
-    Raises:
-        LimitError: the policy must not be sent to an Envoy.
-    """
-    return LoadBalancingPolicy(policies=[entry_of(build_policy(load_balancer))])
 
 
 def build_policy(load_balancer: api.LoadBalancer) -> Policy:
@@ -107,7 +98,9 @@ def build_policy(load_balancer: api.LoadBalancer) -> Policy:
     return policy
 
 
-def entry_of(policy: Policy | WrrLocality) -> LoadBalancingPolicyPolicy:
+def entry_of(
+    policy: Policy | WrrLocality | LoadAwareLocality,
+) -> LoadBalancingPolicyPolicy:
     """Return *policy* as an entry of a LoadBalancingPolicy."""
     extension = TypedExtensionConfig(
         name=_EXTENSION[type(policy)], typed_config=Any.pack(policy)
@@ -145,7 +138,12 @@ def _build_random(_: api.LoadBalancer) -> Random:
 
 
 def _build_least_request(load_balancer: api.LoadBalancer) -> LeastRequest:
-    block = _given(load_balancer.least_request)
+    return _least_request(_given(load_balancer.least_request), load_balancer.slow_start)
+
+
+def _least_request(
+    block: api.LeastRequest, slow_start: api.SlowStart | None
+) -> LeastRequest:
     full_scan = block.selection_method is api.SelectionMethod.FULL_SCAN
     return LeastRequest(
         choice_count=None if full_scan else block.choice_count,
@@ -153,7 +151,7 @@ def _build_least_request(load_balancer: api.LoadBalancer) -> LeastRequest:
         active_request_bias=RuntimeDouble(
             default_value=block.active_request_bias, runtime_key="xds_server.lr.bias"
         ),
-        slow_start_config=_build_slow_start(load_balancer.slow_start),
+        slow_start_config=_build_slow_start(slow_start),
     )
 
 
@@ -210,19 +208,32 @@ def _consistent_hashing(
 
 def _build_performance_based(
     load_balancer: api.LoadBalancer,
-) -> ClientSideWeightedRoundRobin:
+) -> ClientSideWeightedRoundRobin | LeastRequest | RoundRobin:
+    """Return Envoy's weights from reports, or what goes by weights that are computed.
+
+    With unequal weights least request picks by weight / (active requests + 1).
+    """
     block = _given(load_balancer.performance_based)
-    if block.source is not api.PerformanceSource.ORCA_HEADERS:
-        message = f"performanceBased.source {block.source} is not translated"
-        raise LimitError(message)
+    if block.source is api.PerformanceSource.CONTROL_PLANE:
+        if block.balance is api.PerformanceBalance.ROUND_ROBIN:
+            return _build_round_robin(load_balancer)
+        return _least_request(api.LeastRequest(), load_balancer.slow_start)
+    is_apart = block.source is api.PerformanceSource.ORCA_OUT_OF_BAND
     return ClientSideWeightedRoundRobin(
+        enable_oob_load_report=is_apart or None,
+        oob_reporting_period=block.report_period if is_apart else None,
+        oob_reporting_config=_build_report_port(block.report_port),
         blackout_period=block.blackout_period,
         weight_expiration_period=block.expiration,
-        weight_update_period=block.update_period or _ORCA_UPDATE_PERIOD,
+        weight_update_period=block.update_period,
         error_utilization_penalty=block.error_penalty,
         metric_names_for_computing_utilization=list(block.metrics),
         slow_start_config=_build_slow_start(load_balancer.slow_start),
     )
+
+
+def _build_report_port(port: int | None) -> OrcaOobReportingConfig | None:
+    return None if port is None else OrcaOobReportingConfig(port_value=port)
 
 
 def _build_slow_start(block: api.SlowStart | None) -> SlowStartConfig | None:

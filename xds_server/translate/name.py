@@ -44,6 +44,14 @@ def cluster_name(upstream: Upstream) -> str:
     return f"{upstream.namespace}/{upstream.service}/{upstream.port.number}"
 
 
+def local_assignment_name(namespace: str, service: str) -> str:
+    """Return the name of an assignment of all who serve a Service, on whatever port.
+
+    No cluster is called so: a port's name is its number.
+    """
+    return f"local/{namespace}/{service}"
+
+
 def owners(upstream: Upstream) -> tuple[str, ...]:
     """Return what people have to look at if a resource of *upstream* is rejected."""
     service = f"Service {upstream.namespace}/{upstream.service}"

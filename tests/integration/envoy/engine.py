@@ -46,6 +46,8 @@ from xds_server.xds import CLUSTER, ENDPOINT, LISTENER, ROUTE, Resource
 LOOPBACK: Final = "127.0.0.1"
 BEFORE_ENVOY_GIVES_UP: Final = 10.0
 """Seconds; after 15 s Envoy stops waiting for an assignment, and all looks well."""
+BEFORE_ENVOY_CONNECTS: Final = 30.0
+"""Seconds; where the server was not there yet, Envoy waits up to 10 s to try again."""
 
 NODE: Final = "engine-test"
 WEB: Final = "web"
@@ -206,9 +208,11 @@ class Events(Observer):
         del connection
         self.nacks.put_nowait(rejection)
 
-    async def ack_of(self, type_url: str, version: str) -> None:
+    async def ack_of(
+        self, type_url: str, version: str, patience: float = BEFORE_ENVOY_GIVES_UP
+    ) -> None:
         """Wait until Envoy accepts *version* of a type."""
-        async with asyncio.timeout(BEFORE_ENVOY_GIVES_UP):
+        async with asyncio.timeout(patience):
             while True:
                 head = await self.acks.get()
                 if (head.type_url, head.version) == (type_url, version):

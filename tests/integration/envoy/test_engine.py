@@ -19,6 +19,7 @@ import pytest
 from tests.integration.envoy import engine_process
 from tests.integration.envoy.engine import (
     BAD,
+    BEFORE_ENVOY_CONNECTS,
     BEFORE_ENVOY_GIVES_UP,
     LOOPBACK,
     WEB,
@@ -67,7 +68,9 @@ async def server(bench: Bench) -> AsyncIterator[XdsServer]:
 
 
 async def accepted(bench: Bench) -> None:
-    for type_url in (CLUSTER, LISTENER, ROUTE):
+    version = bench.version_of(CLUSTER)
+    await bench.events.ack_of(CLUSTER, version, patience=BEFORE_ENVOY_CONNECTS)
+    for type_url in (LISTENER, ROUTE):
         await bench.events.ack_of(type_url, bench.version_of(type_url))
 
 

@@ -4,24 +4,32 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import Phase, given, settings
+from pydantic import ValidationError
 
+from tests.api.sections import GOOD
 from tests.translate.mesh_input import (
     Spec,
     accepted,
     load_balancer,
     load_mesh,
+    make_service,
     make_upstream,
+    sections,
 )
 from tests.translate.policy_input import ACCEPTED, DOUBTFUL
 from tests.translate.static_bootstrap import refusal, static_bootstrap
 from xds_server.api.hash_key import HashHeader, HashKey, Regex
-from xds_server.api.policy import LoadBalancer
+from xds_server.api.policy import Connection, LoadBalancer, SpokenProtocol
 from xds_server.api.regular_expression import pattern_error
+from xds_server.mesh.index import Index
 from xds_server.mesh.model import Audience, Endpoint, Protocol, Service
+from xds_server.sources.files import read_once
 
 pytestmark = pytest.mark.envoy
 
+POLICIES = Path(__file__).parents[3] / "policies"
 TESTDATA = Path(__file__).parents[2] / "translate" / "testdata"
 ENDPOINTS = tuple(
     Endpoint(address=f"127.0.0.{host}", port=8080, weight=host) for host in (1, 2, 3)
@@ -124,6 +132,63 @@ def test_every_golden_mesh(case: Path, tmp_path: Path) -> None:
     audience, mesh = load_mesh(case)
 
     assert refusal(static_bootstrap(audience, mesh), tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    "file", sorted(POLICIES.glob("*.yaml")), ids=lambda file: file.stem
+)
+def test_every_example_as_it_is_written(file: Path, tmp_path: Path) -> None:
+    """The lab takes parts out of its copies."""
+    index = Index()
+    index.apply(read_once([file]).events)
+    mesh = list(index.services.values())
+
+    assert mesh
+    assert refusal(static_bootstrap(Audience(), mesh), tmp_path) is None
+
+
+AUTO = Connection(protocol=SpokenProtocol.AUTO)
+"""It takes encryption."""
+
+
+def edges() -> list[Spec]:
+    """Return all sections that the API takes in its tables of limits."""
+    found = []
+    for section, text in GOOD:
+        if (section, "unknown" in text) == ("envoyPatch", True):
+            continue  # the API does not know what Envoy does
+        try:
+            spec: Spec = {section: yaml.safe_load(text)}
+            if sections(spec).connection == AUTO:
+                spec = {**spec, "tls": {"mode": "Simple", "insecureSkipVerify": True}}
+        except ValidationError:  # YAML 1.1 reads some texts otherwise than we do
+            continue
+        found.append(spec)
+    return found
+
+
+def test_the_edges_of_every_section(tmp_path: Path) -> None:
+    """One Envoy judges all, at ports of all protocols that they fit."""
+    specs = edges()
+    mesh = [
+        make_service(
+            *(
+                make_upstream(
+                    *ENDPOINTS,
+                    service=f"s{number}",
+                    number=80 + position,
+                    protocol=protocol,
+                    spec=spec,
+                )
+                for position, protocol in enumerate(Protocol)
+                if "healthCheck" not in spec or protocol is Protocol.HTTP2
+            )
+        )
+        for number, spec in enumerate(specs)
+    ]
+
+    assert len(specs) > 150
+    assert refusal(static_bootstrap(Audience(), mesh), tmp_path) is None
 
 
 def test_the_judge_is_strict(tmp_path: Path) -> None:

@@ -25,9 +25,20 @@ def test_the_ready_files(path: Path) -> None:
         Arguments(xds_address="[::1]:18000", listen_address="::1"),
         Arguments(xds_address="xds.example:18000"),
         Arguments(region="north", zone="north-a", labels={"app": "front"}),
+        Arguments(service="front", zone="a"),
+        Arguments(stats_address="0.0.0.0:19001"),
+        Arguments(stats_address="[::]:19001", admin_address="[::]:19000"),
         Arguments(node_id="n", labels={"y": "1e3", "on": "010", "a": "null"}),
     ],
-    ids=["ipv6", "name", "locality", "texts that look like something else"],
+    ids=[
+        "ipv6",
+        "name",
+        "locality",
+        "service",
+        "statistics",
+        "statistics, all of it on every address",
+        "texts that look like something else",
+    ],
 )
 def test_what_the_command_can_print(changes: Arguments, tmp_path: Path) -> None:
     mapping = bootstrap_as_mapping(make_bootstrap(**changes))

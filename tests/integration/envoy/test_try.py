@@ -20,7 +20,7 @@ from xds_server.lab.example import packaged_examples
 from xds_server.lab.report import print_report
 from xds_server.lab.trial import Outcome, TrialReport, run_trials
 
-pytestmark = [pytest.mark.envoy, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.envoy, pytest.mark.timeout(420)]
 
 EXAMPLES = packaged_examples()
 FILES = sorted(file.stem for file in EXAMPLES.glob("*.yaml"))
@@ -32,7 +32,9 @@ ALGORITHMS = (
     "RingHash",
     "Maglev",
     "IPHash",
+    "PerformanceBased (ControlPlane)",
     "PerformanceBased (OrcaHeaders)",
+    "PerformanceBased (OrcaOutOfBand)",
 )
 
 
@@ -130,6 +132,34 @@ async def test_one_service_can_be_picked() -> None:
 
     assert code == 0
     assert trial["service"] == "shop/stock:9000"
+
+
+JOBS = """
+---
+apiVersion: traffic.xds-server.dev/v1alpha1
+kind: TrafficPolicy
+metadata: {namespace: core, name: jobs}
+spec:
+  targetRefs: [{kind: Namespace, name: core}]
+  clientSelector: {matchLabels: {tier: batch}}
+  loadBalancer: {type: Random}
+"""
+
+
+async def test_it_measures_as_a_client_with_labels(tmp_path: Path) -> None:
+    """By a policy for the mesh, whose root namespace is an unusual one."""
+    plain = (EXAMPLES / "annotation-only.yaml").read_text()
+    annotation = "traffic.xds-server.dev/load-balancer"
+    (file := tmp_path / "jobs.yaml").write_text(plain.replace(annotation, "a/b") + JOBS)
+    flags = ("--label", "tier=batch", "--root-namespace", "core", "-o", "json")
+    code, out, _ = await run_try(file, *flags)
+    trials = json.loads(out)["trials"]
+
+    assert code == 0
+    assert {each["algorithm"] for each in trials} == {"Random"}
+    assert {*map(tuple, (each["policies"] for each in trials))} == {
+        ("TrafficPolicy core/jobs",)
+    }
 
 
 async def test_a_policy_that_does_not_hold_is_found(tmp_path: Path) -> None:

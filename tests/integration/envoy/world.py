@@ -26,7 +26,7 @@ from xds_server.mesh.model import Protocol
 from xds_server.status_table import Status, decode_status, fetch_status
 
 LOOPBACK = "127.0.0.1"
-PATIENCE = timedelta(seconds=15)
+PATIENCE = timedelta(seconds=40)
 Json = dict[str, object]
 ENDING: Json = {"ready": False, "serving": True, "terminating": True}
 
@@ -142,10 +142,18 @@ async def run_client(
     authority: str = "web.shop",
     role: str = "sidecar",
     zone: str = "",
+    label: str = "",
+    stats: Address | None = None,
+    told: Sequence[str] = (),
     flags: Sequence[str] = (),
+    envoy: Path | None = None,
 ) -> AsyncIterator[Client]:
-    """Run an Envoy that speaks *mode* and yield when it listens."""
-    name = "-".join(filter(None, (role, mode, zone)))
+    """Run an Envoy that speaks *mode* and yield when it listens.
+
+    Its statistics can be read at *stats*, where that is given, and *label* is one of
+    its own, KEY=VALUE. What else its bootstrap is *told* are flags, as are its own.
+    """
+    name = "-".join(filter(None, (role, mode, zone, label.replace("=", "-"))))
     admin, listener = Address(LOOPBACK, free_port()), Address(LOOPBACK, free_port())
     (folder := home / name).mkdir()
     bootstrap = folder / "envoy.yaml"
@@ -154,11 +162,14 @@ async def run_client(
         *("--node-id", name, "--mode", mode, "--role", role, "--zone", zone),
         *("--xds-address", str(xds), "--admin-address", str(admin)),
         *("--listen-port", str(listener.port)),
+        *(("--stats-address", str(stats)) if stats else ()),
+        *(("--label", label) if label else ()),
+        *told,
     )
-    async with run_envoy(find_envoy(), bootstrap, admin, flags) as envoy:
-        await envoy.wait_for_listeners(frozenset([listener]))
+    async with run_envoy(envoy or find_envoy(), bootstrap, admin, flags) as running:
+        await running.wait_for_listeners(frozenset([listener]))
         target = Target(listener=listener, authority=authority, protocol=Protocol.HTTP1)
-        yield Client(envoy=envoy, target=target)
+        yield Client(envoy=running, target=target)
 
 
 @dataclass(kw_only=True)
@@ -166,11 +177,13 @@ class Mesh:
     """The manifests of one Service `shop/web`, in a folder that the server follows.
 
     Where *zones* say in which one each backend is, the Service prefers the same zone.
+    Where *versions* say of which one each is, it has a Pod with that label.
     """
 
     folder: Path
     backends: tuple[Backend, ...]
     zones: Sequence[str] = ()
+    versions: Sequence[str] = ()
 
     @property
     def names(self) -> list[str]:
@@ -218,6 +231,7 @@ class Mesh:
                         "addresses": [backend.address.ip],
                         "zone": zone,
                         "conditions": ENDING if str(backend.address) in ending else {},
+                        **self._pod_of(backend),
                     }
                     for backend, zone in backends
                 ],
@@ -225,8 +239,30 @@ class Mesh:
         ]
         (self.folder / "service.yaml").write_text(yaml.safe_dump_all(objects))
 
-    def write_policy(self, load_balancer: Json) -> None:
-        """Write a TrafficPolicy for the Service."""
+    def write_pods(self) -> None:
+        """Write a Pod for each backend that has a version."""
+        pods = [
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {
+                    "namespace": "shop",
+                    "name": f"web-{number}",
+                    "labels": {"version": version},
+                },
+            }
+            for number, version in enumerate(self.versions)
+        ]
+        (self.folder / "pods.yaml").write_text(yaml.safe_dump_all(pods))
+
+    def _pod_of(self, backend: Backend) -> Json:
+        if not self.versions:
+            return {}
+        name = f"web-{self.backends.index(backend)}"
+        return {"targetRef": {"kind": "Pod", "namespace": "shop", "name": name}}
+
+    def write_policy(self, load_balancer: Json, **sections: Json) -> None:
+        """Write a TrafficPolicy for the Service, with more *sections*."""
         policy = {
             "apiVersion": "traffic.xds-server.dev/v1alpha1",
             "kind": "TrafficPolicy",
@@ -234,6 +270,7 @@ class Mesh:
             "spec": {
                 "targetRefs": [{"kind": "Service", "name": "web"}],
                 "loadBalancer": load_balancer,
+                **sections,
             },
         }
         (self.folder / "policy.yaml").write_text(yaml.safe_dump(policy))
@@ -241,9 +278,9 @@ class Mesh:
 
 @asynccontextmanager
 async def run_mesh(
-    folder: Path, *, backends: int, zones: Sequence[str] = ()
+    folder: Path, *, backends: int, zones: Sequence[str] = (), versions: str = ""
 ) -> AsyncIterator[Mesh]:
-    """Run *backends* backends, maybe in *zones*, and write their Service."""
+    """Run *backends* backends, maybe in *zones* or of *versions*; write the Service."""
     port = free_port()
     servers = tuple(
         Backend(address=Address(f"127.0.7.{number + 1}", port), protocol=Protocol.HTTP1)
@@ -251,7 +288,9 @@ async def run_mesh(
     )
     folder.mkdir()
     async with serve_backends(servers):
-        mesh = Mesh(folder=folder, backends=servers, zones=zones)
+        mesh = Mesh(folder=folder, backends=servers, zones=zones, versions=versions)
+        if versions:
+            mesh.write_pods()
         mesh.write_service()
         yield mesh
 

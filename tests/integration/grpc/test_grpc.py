@@ -26,6 +26,7 @@ from xds_server.lab.hash_function import combine
 from xds_server.lab.hash_table import build_ring
 from xds_server.lab.scenario import free_port
 from xds_server.mesh.model import Protocol
+from xds_server.mesh.proxyless import RING_CAP
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -187,11 +188,14 @@ async def test_draws_go_around_an_endpoint_that_is_gone(tmp_path: Path) -> None:
 async def test_a_header_decides_on_an_endpoint(
     world: World, load_balancer: Json, size: int
 ) -> None:
-    """Each key goes where Envoy's ring of that size has it, and does so again."""
+    """Each key goes where Envoy's ring of that size has it, and does so again.
+
+    Envoy would make a ring of 4,096 two entries longer, so that the three endpoints
+    have as many each; gRPC's cap cuts these off.
+    """
     world.mesh.write_policy(load_balancer)
-    ring = build_ring(
-        dict.fromkeys(world.mesh.names, 1), RingHash(minimum_ring_size=size)
-    )
+    capped = RingHash(minimum_ring_size=size, maximum_ring_size=RING_CAP)
+    ring = build_ring(dict.fromkeys(world.mesh.names, 1), capped)
     expected = [ring.owner(combine([key])) for key in USERS]
 
     async def is_hashed() -> bool:
@@ -417,6 +421,27 @@ async def test_substitutes_are_told_while_a_grpc_client_is_there(
     )
 
 
+async def test_a_part_of_the_calls_is_turned_away(world: World) -> None:
+    """Each by a draw of its own, with the share that the policy says, and told so.
+
+    2,000 draws are further off than 6.2 standard deviations with less than 1e-9.
+    """
+    calls, share = 2000, 0.3
+    world.mesh.write_policy(ROUND_ROBIN, overload={"dropPercent": 100 * share})
+
+    async def are_some_refused() -> bool:
+        return bool(set(await world.caller.times(20)) - set(world.mesh.names))
+
+    await until(are_some_refused)
+    served = Counter(await world.caller.times(calls))
+    refused = calls - sum(served[name] for name in world.mesh.names)
+    tolerance = 6.2 * math.sqrt(share * (1 - share) / calls)
+
+    assert abs(refused / calls - share) < tolerance
+    assert len(set(served) - set(world.mesh.names)) == 1
+    assert await world.warnings() == []
+
+
 async def test_grpc_accepts_every_policy(world: World) -> None:
     """Whatever the API accepts, a client acknowledges all of it and is served."""
     folder = world.mesh.folder
@@ -452,6 +477,53 @@ async def test_calls_go_on_without_the_control_plane(tmp_path: Path) -> None:
         served = await world.caller.times(300)
 
     assert Counter(served) == dict.fromkeys(world.mesh.names, 100)
+
+
+def localities(**weights: int) -> Json:
+    """Return a `locality` with the weights of zones."""
+    to = [{"zone": zone, "weight": weight} for zone, weight in weights.items()]
+    return {"type": "Weighted", "weighted": {"rules": [{"to": to}]}}
+
+
+@pytest.mark.parametrize(
+    ("load_balancer", "parts"),
+    [
+        (ROUND_ROBIN, (30, 35, 35)),
+        ({"type": "Weighted", "weights": weights(3, 1, 6)}, (30, 10, 60)),
+        ({"type": "RingHash", "ringHash": {"minimumRingSize": 4096}}, (30, 35, 35)),
+        ({"type": "RingHash", "weights": weights(9, 1, 6)}, (30, 10, 60)),
+    ],
+)
+async def test_localities_have_the_weights_of_a_policy(
+    tmp_path: Path, load_balancer: Json, parts: Sequence[int]
+) -> None:
+    """Zone a has 30 % and one endpoint, zone b 70 % and two."""
+    is_ring = load_balancer["type"] == "RingHash"
+    policy: Json = {**load_balancer, **(BY_USER if is_ring else {})}
+    async with run_world(tmp_path, ROUND_ROBIN, zones=("a", "b", "b")) as world:
+        await world.settle()
+        world.mesh.write_policy(policy, locality=localities(a=0, b=70))
+
+        async def is_left_out() -> bool:
+            return world.mesh.names[0] not in await world.caller.call(AS_USERS)
+
+        await until(is_left_out)
+        world.mesh.write_policy(policy, locality=localities(a=30, b=70))
+
+        async def is_there() -> bool:
+            return world.mesh.names[0] in await world.caller.call(AS_USERS)
+
+        await until(is_there)
+        served = await world.caller.call(
+            (("x-user", f"key-{number}"),) for number in range(4000)
+        )
+
+        if is_ring:  # whose entries are drawn once: 4,096 of them, or 1,024 at least
+            counts = Counter(served)
+            for name, part in zip(world.mesh.names, parts, strict=True):
+                assert abs(counts[name] / 4000 - part / 100) < 0.08
+        else:
+            assert shares_hold(served, dict(zip(world.mesh.names, parts, strict=True)))
 
 
 async def test_a_client_stays_in_its_zone_and_fails_over(tmp_path: Path) -> None:

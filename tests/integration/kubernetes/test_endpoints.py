@@ -19,7 +19,6 @@ from xds_server.mesh.model import (
     Endpoint,
     Health,
     Locality,
-    Proximity,
     Upstream,
 )
 
@@ -127,7 +126,7 @@ async def test_endpoints_stand_where_their_nodes_do(cluster: Cluster) -> None:
         lambda: cluster.endpoints()[0].locality == Locality(region="s", zone="a")
     )
 
-    assert {each.zones for each in found} == {()}, "nobody asked who is near"
+    assert {each.near for each in found} == {()}, "nobody asked who is near"
 
 
 @pytest.mark.parametrize("distribution", ["PreferSameZone", "PreferClose"])
@@ -139,7 +138,7 @@ async def test_the_same_zone_is_near_as_the_controller_hints(
     await cluster.add_pod("web-1", "10.1.0.1", on="n1")
     await cluster.add_pod("web-2", "10.1.0.2", on="n2")
     await cluster.mesh.until(
-        lambda: [each.zones for each in cluster.endpoints()] == [("a",), ("b",)]
+        lambda: [each.near for each in cluster.endpoints()] == [(("a",),), (("b",),)]
     )
     await cluster.namespace.until_endpoints(
         "web", lambda found: all(each.hints for each in found)
@@ -148,7 +147,7 @@ async def test_the_same_zone_is_near_as_the_controller_hints(
     upstream = cluster.web()
 
     assert upstream is not None
-    assert upstream.failover == (Proximity.ZONE,)
+    assert upstream.failover == ("Zone",)
     assert [
         [zone.name for zone in each.hints.for_zones] for each in hinted if each.hints
     ] == [["a"], ["b"]]
@@ -161,7 +160,10 @@ async def test_the_same_node_is_near_as_the_controller_hints(cluster: Cluster) -
     await cluster.add_pod("web-2", "10.1.0.2", on="n2")
     nodes = [(cluster.node("n1"),), (cluster.node("n2"),)]
     await cluster.mesh.until(
-        lambda: [each.nodes for each in cluster.endpoints()] == nodes
+        lambda: (
+            [each.near[:1] for each in cluster.endpoints()]
+            == [(each,) for each in nodes]
+        )
     )
     await cluster.namespace.until_endpoints(
         "web", lambda found: all(each.hints for each in found)
@@ -170,7 +172,7 @@ async def test_the_same_node_is_near_as_the_controller_hints(cluster: Cluster) -
     upstream = cluster.web()
 
     assert upstream is not None
-    assert upstream.failover == (Proximity.NODE, Proximity.ZONE)
+    assert upstream.failover == ("Node", "Zone")
     assert [
         tuple(each_node.name for each_node in each.hints.for_nodes)
         for each in hinted
@@ -184,13 +186,13 @@ async def test_a_traffic_distribution_comes_and_goes(cluster: Cluster) -> None:
     await cluster.add_pod("web-1", "10.1.0.1")
     await cluster.until_at("10.1.0.1:8080")
     path = cluster.namespace.path("services", "web")
-    for written, zones in (("PreferSameZone", ("a",)), (None, ())):
+    for written, near in (("PreferSameZone", (("a",),)), (None, ())):
         await cluster.namespace.client.patch(
             path, {"spec": {"trafficDistribution": written}}
         )
 
-        def are_near(expected: Sequence[str] = zones) -> bool:
-            return [each.zones for each in cluster.endpoints()] == [expected]
+        def are_near(expected: Sequence[Sequence[str]] = near) -> bool:
+            return [each.near for each in cluster.endpoints()] == [expected]
 
         await cluster.mesh.until(are_near)
 

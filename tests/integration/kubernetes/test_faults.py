@@ -156,7 +156,7 @@ async def test_a_server_says_clearly_that_it_waits_for_an_api_server(
         was_ready = await server.is_ready()
         problems = (await server.status()).problems
         await control_plane.api_server.start()
-        await until(server.is_ready, FOLLOWING)
+        await server.child.wait_for(server.is_ready, "readiness", FOLLOWING)
 
         assert (await server.status()).problems == []
 

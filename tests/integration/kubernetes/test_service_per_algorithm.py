@@ -46,7 +46,7 @@ EXTENSIONS: Final = {
     "server-ring-hash": "ring_hash",
     "server-maglev": "maglev",
     "server-ip-hash": "maglev",
-    "server-performance-based": "client_side_weighted_round_robin",
+    "server-performance-based": "least_request",
 }
 """What each Service becomes in Envoy; weights tell turns by weight from turns."""
 PODS: Final[tuple[tuple[str, str, dict[str, str]], ...]] = (

@@ -127,15 +127,22 @@ class Policies:
         *,
         target: str = "web",
         query: Mapping[str, str] | None = None,
+        clients: Mapping[str, str] | None = None,
     ) -> bytes:
-        """Create a policy for a Service."""
+        """Create a policy for a Service, or for the namespace where *target* is it.
+
+        *clients* are the labels of those that it is for.
+        """
+        kind = "Namespace" if target == self.namespace.name else "Service"
+        selector = {"clientSelector": {"matchLabels": clients}} if clients else {}
         body = {
             "apiVersion": API_VERSION,
             "kind": "TrafficPolicy",
             "metadata": {"name": name},
             "spec": {
-                "targetRefs": [{"kind": "Service", "name": target}],
+                "targetRefs": [{"kind": kind, "name": target}],
                 "loadBalancer": load_balancer,
+                **selector,
             },
         }
         return await self.namespace.client.call(
@@ -199,20 +206,20 @@ async def sidecar(
     *,
     refusal: str | None = None,
     user_agent: str = "envoy",
+    labels: Mapping[str, str] | None = None,
 ) -> AsyncIterator[None]:
     """Run a client that accepts everything, or all but clusters."""
+    node = Node(id=name, user_agent_name=user_agent)
+    node.metadata["labels"] = dict(labels or {})
     async with channel_to(str(server.xds)) as channel, asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(follow(channel, name, refusal, user_agent))
+        task = tasks.create_task(follow(channel, node, refusal))
         yield
         task.cancel()
 
 
-async def follow(
-    channel: grpc.aio.Channel, name: str, refusal: str | None, user_agent: str
-) -> None:
+async def follow(channel: grpc.aio.Channel, node: Node, refusal: str | None) -> None:
     """Ask for all clusters and their assignments, and answer, for ever."""
     wire = open_delta(channel)
-    node = Node(id=name, user_agent_name=user_agent)
     await wire.send(DeltaDiscoveryRequest(node=node, type_url=CLUSTER))
     while True:
         message = await wire.call.read()
@@ -259,6 +266,32 @@ async def test_a_policy_says_that_its_sidecar_has_it_and_is_left_alone_then(
     )
     assert ours.subresource == "status"
     assert after.metadata == written.metadata
+
+
+async def test_a_policy_for_the_namespace_and_one_for_some_clients(
+    namespace: Namespace, policies: Policies
+) -> None:
+    """Each counts the sidecars that it is for, and a nearer one is no conflict."""
+    batch = {"tier": "batch"}
+    async with (
+        serving(namespace) as server,
+        sidecar(server, "one"),
+        sidecar(server, "job", labels=batch),
+    ):
+        await policies.create("broad", target=namespace.name)
+        broad = await policies.until("broad", "Distributed", "True", "2 of 2")
+        await policies.create("jobs", target=namespace.name, clients=batch)
+        await policies.until("jobs", "Distributed", "True", "1 of 1")
+        await policies.until("broad", "Distributed", "True", "1 of 1")
+        await policies.create("own")
+        await policies.until("own", "Distributed", "True", "2 of 2")
+        words = f"TrafficPolicy {namespace.name}/own (loadBalancer)"
+        for name in ("broad", "jobs"):
+            found = await policies.until(name, "Overridden", "True", words)
+            assert found.says("Accepted", "True")
+
+    reference = broad.status.ancestors[0].ancestor_ref
+    assert (reference.kind, reference.name) == ("Namespace", namespace.name)
 
 
 async def test_a_sidecar_that_rejects_is_named_with_its_words(

@@ -18,7 +18,12 @@ from tests.translate.mesh_input import (
     make_upstream,
 )
 from tests.translate.policy_input import ACCEPTED, DOUBTFUL
-from xds_server.api.policy import LoadBalancer, LoadBalancerType, PerformanceBased
+from xds_server.api.policy import (
+    LoadBalancer,
+    LoadBalancerType,
+    PerformanceBased,
+    PerformanceSource,
+)
 from xds_server.mesh.model import (
     Audience,
     Client,
@@ -268,7 +273,9 @@ def test_an_upstream_that_has_no_good_name_is_refused(upstream: Upstream) -> Non
 def test_a_policy_that_must_not_be_sent_is_refused_by_name() -> None:
     policy = LoadBalancer.model_construct(
         type=LoadBalancerType.PERFORMANCE_BASED,
-        performance_based=PerformanceBased.model_construct(error_penalty=-1.0),
+        performance_based=PerformanceBased.model_construct(
+            source=PerformanceSource.ORCA_HEADERS, error_penalty=-1.0
+        ),
     )
     with pytest.raises(TranslateError) as caught:
         build_cluster(make_upstream(policy=policy))

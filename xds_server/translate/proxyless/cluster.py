@@ -14,7 +14,7 @@ from envoy_data_plane.envoy.config.cluster.v3 import (
     ClusterEdsClusterConfig,
 )
 
-from xds_server.api.policy import LoadBalancer
+from xds_server.api.policy import LoadBalancer, Locality
 from xds_server.mesh.model import Discovery, Upstream
 from xds_server.mesh.proxyless import adapt
 from xds_server.translate.check import (
@@ -39,7 +39,7 @@ def build_cluster(upstream: Upstream) -> Resource:
     name = cluster_name(upstream)
     nearest = adapt(upstream.load_balancer).load_balancer
     try:
-        policy = _encode_policy(nearest, upstream.discovery)
+        policy = _encode_policy(nearest, upstream.sections.locality, upstream.discovery)
     except ValueError as error:
         raise TranslateError(name, str(error)) from error
     identity = cluster_pb2.Cluster(name=name)
@@ -59,8 +59,12 @@ def _name_host(identity: cluster_pb2.Cluster, upstream: Upstream) -> None:
 
 
 @lru_cache(maxsize=4096)
-def _encode_policy(load_balancer: LoadBalancer, discovery: Discovery) -> bytes:
-    cluster = Cluster(load_balancing_policy=build_load_balancing_policy(load_balancer))
+def _encode_policy(
+    load_balancer: LoadBalancer, locality: Locality | None, discovery: Discovery
+) -> bytes:
+    cluster = Cluster(
+        load_balancing_policy=build_load_balancing_policy(load_balancer, locality)
+    )
     match discovery:
         case Discovery.EDS:
             cluster.type = ClusterDiscoveryType.EDS

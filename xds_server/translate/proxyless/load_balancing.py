@@ -6,9 +6,13 @@ the last one is round robin, which all know: a client without the best is no cli
 without a cluster.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
-from envoy_data_plane.envoy.config.cluster.v3 import LoadBalancingPolicy
+from envoy_data_plane.envoy.config.cluster.v3 import (
+    LoadBalancingPolicy,
+    LoadBalancingPolicyPolicy,
+)
 from envoy_data_plane.envoy.config.route.v3 import (
     RouteActionHashPolicy,
     RouteActionHashPolicyFilterState,
@@ -20,7 +24,7 @@ from envoy_data_plane.envoy.extensions.load_balancing_policies.wrr_locality.v3 i
     WrrLocality,
 )
 
-from xds_server.api.policy import HashKey, LoadBalancer, LoadBalancerType
+from xds_server.api.policy import HashKey, LoadBalancer, LoadBalancerType, Locality
 from xds_server.translate.load_balancing import (
     build_hash_policy,
     build_policy,
@@ -40,21 +44,33 @@ def is_drawn(load_balancer: LoadBalancer) -> bool:
     return load_balancer.type is LoadBalancerType.WEIGHTED
 
 
-def build_load_balancing_policy(load_balancer: LoadBalancer) -> LoadBalancingPolicy:
+def build_load_balancing_policy(
+    load_balancer: LoadBalancer, locality: Locality | None
+) -> LoadBalancingPolicy:
     """Return the policies that carry out *load_balancer*, the best first.
+
+    Those of localities that have weights draw one of these first (gRFC A58), but for a
+    ring, in which these weights are.
 
     Raises:
         LimitError: a policy must not be sent.
     """
-    last = entry_of(RoundRobin())
-    if is_drawn(load_balancer):
-        inside = LoadBalancingPolicy(policies=[last])
-        best = entry_of(WrrLocality(endpoint_picking_policy=inside))
-        return LoadBalancingPolicy(policies=[best])
-    if load_balancer.type is LoadBalancerType.ROUND_ROBIN:
-        return LoadBalancingPolicy(policies=[last])
-    without_keys = load_balancer.model_copy(update={"hash_on": ()})
-    return LoadBalancingPolicy(policies=[entry_of(build_policy(without_keys)), last])
+    inside = [*_better_than_turns(load_balancer), entry_of(RoundRobin())]
+    is_weighted = locality is not None and locality.weighted is not None
+    is_ring = load_balancer.type is LoadBalancerType.RING_HASH
+    if is_drawn(load_balancer) or (is_weighted and not is_ring):
+        picking = LoadBalancingPolicy(policies=inside)
+        inside = [entry_of(WrrLocality(endpoint_picking_policy=picking))]
+    return LoadBalancingPolicy(policies=inside)
+
+
+def _better_than_turns(
+    load_balancer: LoadBalancer,
+) -> Iterator[LoadBalancingPolicyPolicy]:
+    is_turns = load_balancer.type is LoadBalancerType.ROUND_ROBIN
+    if not is_turns and not is_drawn(load_balancer):
+        without_keys = load_balancer.model_copy(update={"hash_on": ()})
+        yield entry_of(build_policy(without_keys))
 
 
 def build_hash_policies(load_balancer: LoadBalancer) -> list[RouteActionHashPolicy]:

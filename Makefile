@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test fuzz check unit kubernetes docker bench format lock clean
+.PHONY: setup demo test fuzz check lint unit kubernetes docker bench format lock clean
 
 setup: $(READY)
 
@@ -23,7 +23,7 @@ demo: setup
 	@$(BIN)/xds-server demo
 
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+	$(BIN)/python -m tools.run_tests $(PYTEST_ARGS)
 
 # What `check` accepts, Envoy acknowledges: 10,000 random policies, others each time.
 fuzz: export XDS_TEST_FUZZ_POLICIES ?= 10000
@@ -31,13 +31,14 @@ fuzz: export XDS_TEST_FUZZ_SEED ?= $(shell date +%s)
 fuzz: setup
 	$(BIN)/python -m pytest -q -s tests/integration/envoy/test_fuzz.py $(PYTEST_ARGS)
 
-check: setup
+check: lint unit
+
+lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/codespell
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
-	$(MAKE) --no-print-directory unit
 
 # What is quick: tests/wire and tests/integration are run by `test`.
 unit: setup

@@ -33,7 +33,7 @@ ALL_DEMOS = sorted(path.parent.name for path in DEMOS.glob("*/compose.yaml"))
 pytestmark = [
     pytest.mark.docker,
     pytest.mark.xdist_group("docker"),
-    pytest.mark.timeout(400),
+    pytest.mark.timeout(900),
 ]
 
 

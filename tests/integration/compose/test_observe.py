@@ -20,7 +20,7 @@ from tests.integration.compose.project import (
 pytestmark = [
     pytest.mark.docker,
     pytest.mark.xdist_group("docker"),
-    pytest.mark.timeout(400),
+    pytest.mark.timeout(900),
 ]
 
 

@@ -5,7 +5,7 @@ import pytest
 from xds_server.lab.contest import Contender, Server, Stretch, run_contest
 from xds_server.lab.envoy import find_envoy
 
-pytestmark = [pytest.mark.envoy, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.envoy
 
 CONTENDERS = tuple(
     Contender(name=name, spec={"loadBalancer": {"type": kind}})

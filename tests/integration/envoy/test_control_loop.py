@@ -32,7 +32,7 @@ from xds_server.lab.backend import IDENTITY_HEADER, LOAD_HEADER, Address
 from xds_server.lab.pace import Pace
 from xds_server.lab.scenario import free_port
 
-pytestmark = [pytest.mark.envoy, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.envoy, pytest.mark.timeout(600)]
 
 SLOW, FAST = 0.04, 0.01
 """Mean seconds of an answer."""

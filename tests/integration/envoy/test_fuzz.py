@@ -26,7 +26,7 @@ SEED: Final = int(os.environ.get("XDS_TEST_FUZZ_SEED", "1"))
 AT_ONCE: Final = 25
 GATHERED: Final = 200
 ROUNDS_OF_A_SEED: Final = 1_000_000
-SECONDS_A_POLICY: Final = 0.5
+SECONDS_A_POLICY: Final = 2.0
 
 pytestmark = [
     pytest.mark.envoy,

@@ -14,7 +14,7 @@ from xds_server.lab.trial import Outcome, TrialReport, run_trials
 
 pytestmark = [
     pytest.mark.envoy,
-    pytest.mark.timeout(420),
+    pytest.mark.timeout(900),
     pytest.mark.xdist_group("parameters"),
 ]
 

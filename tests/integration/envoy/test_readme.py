@@ -13,7 +13,7 @@ import pytest
 
 from xds_server.lab.scenario import free_port
 
-pytestmark = [pytest.mark.envoy, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.envoy
 
 REPOSITORY: Final = Path(__file__).parents[3]
 _, _, TUTORIAL = (

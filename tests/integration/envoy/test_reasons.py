@@ -33,7 +33,7 @@ from xds_server.lab.traffic import AnswerError, Request, Target, hold, send
 from xds_server.mesh.model import Audience, Endpoint, Protocol, Sections, Upstream
 from xds_server.translate.check import TranslateError
 
-pytestmark = [pytest.mark.envoy, pytest.mark.thorough, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.envoy, pytest.mark.thorough, pytest.mark.timeout(900)]
 
 Spec = Mapping[str, object]
 HOSTS = 3

@@ -20,7 +20,7 @@ from xds_server.lab.example import packaged_examples
 from xds_server.lab.report import print_report
 from xds_server.lab.trial import Outcome, TrialReport, run_trials
 
-pytestmark = [pytest.mark.envoy, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.envoy, pytest.mark.timeout(900)]
 
 EXAMPLES = packaged_examples()
 FILES = sorted(file.stem for file in EXAMPLES.glob("*.yaml"))

@@ -288,7 +288,7 @@ async def are_fine(*servers: Server) -> bool:
     return not any([(await each.status()).problems for each in servers])
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 async def test_sidecars_and_statuses_outlive_an_outage_of_the_api_server(
     namespace: Namespace, policies: Policies, control_plane: ControlPlane
 ) -> None:

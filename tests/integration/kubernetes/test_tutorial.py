@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.kubectl,
     pytest.mark.kubernetes,
     pytest.mark.envoy,
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(600),
     pytest.mark.asyncio(loop_scope="session"),
     pytest.mark.xdist_group("kubernetes"),
 ]

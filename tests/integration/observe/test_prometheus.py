@@ -42,7 +42,7 @@ from xds_server.lab.backend import Address
 from xds_server.lab.envoy import find_envoy, run_envoy
 from xds_server.lab.scenario import free_port
 
-pytestmark = [pytest.mark.prometheus, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.prometheus, pytest.mark.timeout(600)]
 
 DASHBOARD = read()
 ASKED = tuple(expressions(DASHBOARD))

@@ -188,13 +188,44 @@ def test_a_new_endpoint_starts_at_the_median_at_once() -> None:
     assert step.endpoints[D].reason is Reason.NEW
 
 
-def test_a_removed_endpoint_is_forgotten() -> None:
+def test_an_endpoint_that_fails_a_probe_comes_back_as_it_was() -> None:
+    course = Course()
+    before = course.go({A: USUAL, B: USUAL, C: answered(1000, 60.0)}, 10)
+    course.go({A: USUAL, B: USUAL}, 3)
+    back = course.controller.reweigh({A: 1, B: 1, C: 1})
+
+    assert back[C] / back[A] == pytest.approx(
+        before.weights[C] / before.weights[A], rel=0.01
+    )
+    step = course.go({A: USUAL, B: USUAL, C: USUAL})
+    assert step.endpoints[C].reason is Reason.NEW
+
+
+def test_all_endpoints_that_fail_their_probes_come_back_as_they_were() -> None:
+    course = Course()
+    before = course.go({A: answered(1000, 5.0), B: USUAL, C: USUAL}, 10)
+    course.wait({}, 3)
+
+    assert course.controller.reweigh({A: 1, B: 1, C: 1}) == before.weights
+
+
+def test_an_endpoint_that_stays_away_is_forgotten() -> None:
     course = Course()
     course.go({A: USUAL, B: USUAL, C: answered(1000, 60.0)}, 10)
-    course.controller.reweigh({A: 1, B: 1})
+    course.go({A: USUAL, B: USUAL}, 37)
     back = course.controller.reweigh({A: 1, B: 1, C: 1})
 
     assert back == {A: 1000, B: 1000, C: 1000}
+    assert not course.controller.save().absent
+
+
+def test_no_more_are_remembered_than_were_there_together() -> None:
+    controller = Controller()
+    controller.reweigh({A: 1, B: 1})
+    controller.reweigh({C: 1, D: 1})
+    controller.reweigh({"10.0.0.5:80": 1, "10.0.0.6:80": 1})
+
+    assert set(controller.save().absent) == {C, D}
 
 
 def test_reweighing_the_same_endpoints_changes_nothing() -> None:

@@ -18,7 +18,7 @@ from xds_server.control.evidence import Load, compare, measure
 from xds_server.control.health import judge
 from xds_server.control.observation import EndpointSums, Observation
 from xds_server.control.parameter import Parameters
-from xds_server.control.state import EndpointState, State, absorb, check_state
+from xds_server.control.state import EndpointState, State, absorb, check_state, leave
 from xds_server.control.weight import Weights, differ, weigh
 
 _UNSEEN: Final = EndpointSums()
@@ -41,7 +41,7 @@ class Reason(StrEnum):
     PROBING = "probing"
     """It gets no less than is needed to see whether it becomes better."""
     NEW = "new"
-    """It starts at the median of the others."""
+    """It has just come: at the median of the others, or as it was before it went."""
     NO_EVIDENCE = "no evidence"
     """Too few answers, or no reports: what it had is kept."""
     FADING = "fading"
@@ -135,7 +135,8 @@ class Controller:
     def reweigh(self, bases: Mapping[str, int]) -> Mapping[str, int]:
         """Return the present weights for the endpoints of *bases*: push them at once.
 
-        New ones start at the median, the state of others is forgotten. No step is made.
+        New ones start at the median, those that were here a while ago where they were.
+        No step is made.
         """
         state = self._admit(_sound_bases(bases))
         if state.pushed is None or state.bases != self._state.bases:
@@ -168,7 +169,12 @@ class Controller:
             for name, endpoint in endpoints.items()
         }
         now = observation.now if math.isfinite(observation.now) else before.now
-        after = replace(before, now=now, endpoints=_centre(moved, parameters))
+        after = replace(
+            before,
+            now=now,
+            endpoints=_centre(moved, parameters),
+            absent=self._forget(before.absent, elapsed),
+        )
         return self._decide(before, after, loads, errors)
 
     def _elapsed(self, now: float) -> float:
@@ -186,14 +192,29 @@ class Controller:
         # The median is where the others are centred. The first ones are not new: they
         # were there before anything was reported.
         new = EndpointState(gain=self._parameters.first_gain, is_new=bool(known))
-        endpoints = {name: known.get(name, new) for name in bases}
+        absent = dict(self._state.absent)
+        endpoints = {name: known.get(name) or absent.pop(name, new) for name in bases}
+        gone = {n: leave(e) for n, e in known.items() if n not in bases}
+        most = max(len(known), len(bases))
         pushed = self._state.pushed
         return replace(
             self._state,
             bases=bases,
             endpoints=_centre(endpoints, self._parameters),
             pushed=pushed and {n: w for n, w in pushed.items() if n in bases},
+            absent=dict([*absent.items(), *gone.items()][-most:]),
         )
+
+    def _forget(
+        self, absent: Mapping[str, EndpointState], elapsed: float
+    ) -> dict[str, EndpointState]:
+        """Return those of *absent* that may come back as they were."""
+        faded = (
+            (name, self._fade(endpoint, elapsed=elapsed, is_judged=False))
+            for name, endpoint in absent.items()
+        )
+        longest = self._parameters.hold + self._parameters.forgetting
+        return {name: endpoint for name, endpoint in faded if endpoint.age <= longest}
 
     def _absorb(
         self,

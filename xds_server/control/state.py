@@ -9,6 +9,7 @@ clock is another one.
 
 import math
 from collections.abc import Mapping
+from itertools import chain
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -76,13 +77,16 @@ class State(Struct, frozen=True, kw_only=True):
     """All that a controller remembers.
 
     `now` is the time of the last step, None before the first; `pushed` the weights that
-    clients have, None before the first push; `bases` the weights that policies gave.
+    clients have, None before the first push; `bases` the weights that policies gave;
+    `absent` what is known of endpoints that went, the last one last: one that fails a
+    probe under load comes back.
     """
 
     now: float | None = None
     bases: Mapping[str, int] = {}
     endpoints: Mapping[str, EndpointState] = {}
     pushed: Mapping[str, int] | None = None
+    absent: Mapping[str, EndpointState] = {}
 
 
 def absorb(
@@ -109,13 +113,24 @@ def absorb(
     )
 
 
+def leave(state: EndpointState) -> EndpointState:
+    """Return what is kept of an endpoint that went, for the case that it comes back."""
+    return EndpointState(
+        log_weight=state.log_weight,
+        gain=state.gain,
+        health=state.health,
+        age=state.age,
+        is_new=True,
+    )
+
+
 def check_state(state: State, parameters: Parameters) -> None:
     """Raise `ValueError` where *state* holds numbers that no controller has.
 
     It may come from a file.
     """
     names = set(state.endpoints)
-    for name, endpoint in state.endpoints.items():
+    for name, endpoint in chain(state.endpoints.items(), state.absent.items()):
         if not _is_sound(endpoint, parameters):
             message = f"{name}: its numbers are beyond what a controller reaches"
             raise ValueError(message)

@@ -178,7 +178,7 @@ async def test_a_folder_that_takes_no_file_is_one_line_in_the_log(
     with capture_logs() as logs:
         for number in (1, 2):
             memory._written = number
-            memory._write(b"{}", number)
+            memory._write({}, number)
 
     assert [log["event"] for log in logs] == ["weights not saved"]
 
@@ -187,10 +187,19 @@ def test_a_write_that_was_overtaken_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "weights.json"
     memory = Memory(path, lambda: NOON)
     memory._written = 2
-    memory._write(b"new", 2)
-    memory._write(b"old", 1)
+    memory._write(states(), 2)
+    memory._write({}, 1)
 
-    assert path.read_bytes() == b"new"
+    assert load(path)[0].keys() == states().keys()
+
+
+async def test_what_a_killed_server_left_half_written_is_written_over(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / ".weights.json.new").write_text("half")
+    await write(tmp_path / "weights.json", states())
+
+    assert [each.name for each in tmp_path.iterdir()] == ["weights.json"]
 
 
 def test_pushes_are_written_once_a_second_and_without_any_once_a_minute(

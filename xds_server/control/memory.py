@@ -14,7 +14,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from time import perf_counter
 from typing import Final
 
@@ -131,14 +130,14 @@ class Memory:
                     async with asyncio.timeout(_REFRESHED):
                         await self._touched.wait()
                 self._touched.clear()
-                data, number = self._encode(save()), self._next()
+                states, number = save(), self._next()
                 start = perf_counter()
-                await asyncio.to_thread(self._write, data, number)
+                await asyncio.to_thread(self._write, states, number)
                 took = perf_counter() - start
                 await asyncio.sleep(max(_PAUSE, took / _PART))
         finally:
             if self._touched.is_set():
-                self._write(self._encode(save()), self._next())
+                self._write(save(), self._next())
 
     def _read(self) -> _Content:
         """Return what is in the file.
@@ -171,9 +170,13 @@ class Memory:
         return content
 
     def _encode(self, states: Mapping[PortKey, State]) -> bytes:
-        ports = tuple(self._within_bounds(states))
+        """Return the content of a file, made port by port: none stops other threads."""
+        ports = [
+            msgspec.Raw(msgspec.json.encode(port))
+            for port in self._within_bounds(states)
+        ]
         return msgspec.json.encode(
-            _Content(version=FORMAT, saved_at=self._clock(), ports=ports)
+            {"version": FORMAT, "saved_at": self._clock(), "ports": ports}
         )
 
     def _within_bounds(self, states: Mapping[PortKey, State]) -> Iterator[_Port]:
@@ -195,8 +198,8 @@ class Memory:
         self._written += 1
         return self._written
 
-    def _write(self, data: bytes, number: int) -> None:
-        """Put *data* in the place of the file, in any thread; never raises.
+    def _write(self, states: Mapping[PortKey, State], number: int) -> None:
+        """Put *states* in the place of the file, in any thread; never raises.
 
         *number* is that of this write: an older one that was slow changes nothing.
         """
@@ -204,7 +207,7 @@ class Memory:
             if number < self._written:
                 return
             try:
-                _replace(self._path, data)
+                _replace(self._path, self._encode(states))
             except OSError as error:
                 if not self._is_failing:
                     logger.warning(
@@ -218,14 +221,9 @@ class Memory:
 def _replace(path: Path, data: bytes) -> None:
     """Let *data* be all of the file at *path*, at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile(
-        dir=path.parent, prefix=f".{path.name}.", delete=False
-    ) as file:
-        try:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+    new = path.with_name(f".{path.name}.new")
+    with new.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)

@@ -493,6 +493,22 @@ def test_every_command_that_reads_policies_knows_the_root_namespace(two: Path) -
     assert "--root-namespace: must be a DNS label" in wrong.stderr
 
 
+@pytest.mark.parametrize(
+    ("flags", "code", "said"),
+    [
+        (("--rate", "7"), 2, "--admin-address says what --rate would"),
+        ((), 3, "no answer from 127.0.0.1:1: connection refused"),
+    ],
+)
+def test_advice_is_by_flags_or_by_reports(
+    two: Path, flags: tuple[str, ...], code: int, said: str
+) -> None:
+    done = run("advise", two, "--admin-address", "127.0.0.1:1", *flags)
+
+    assert done.returncode == code
+    assert said in done.stderr
+
+
 def test_explain_names_the_policy_and_the_line_of_every_field(two: Path) -> None:
     flags = ("--label", "tier=batch", "-o", "json")
     done = run("explain", "web", "--node-id", "me.shop", *flags, two)

@@ -5,10 +5,11 @@ The table, and the policy to copy, go to stdout; progress and failures to stderr
 
 import asyncio
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -26,6 +27,11 @@ from xds_server.terminal import (
 
 if TYPE_CHECKING:
     from xds_server.lab.advice.advice import Advice
+    from xds_server.lab.advice.described import Description
+    from xds_server.mesh.model import Upstream
+
+_RECORDED: Final = frozenset({"rate", "service_time", "speed", "error_percent"})
+"""What load reports say of servers."""
 
 Paths = Annotated[
     list[Path],
@@ -68,6 +74,7 @@ def advise(
     paths: Paths,
     *,
     service: Annotated[str | None, flag(AdviseSettings, "service")] = None,
+    admin_address: Annotated[str | None, flag(AdviseSettings, "admin_address")] = None,
     rate: Annotated[float | None, flag(AdviseSettings, "rate")] = None,
     service_time: Annotated[str | None, flag(AdviseSettings, "service_time")] = None,
     workers: Annotated[int | None, flag(AdviseSettings, "workers")] = None,
@@ -87,7 +94,7 @@ def advise(
     ] = None,
     root_namespace: Annotated[str | None, flag(MeshSettings, "root_namespace")] = None,
 ) -> None:
-    """Measure load balancers by servers as you describe them; recommend one."""
+    """Measure load balancers by servers as described or reported; recommend one."""
     settings = settings_of(AdviseSettings, locals())
     mesh = settings_of(MeshSettings, locals())
     with lab_failures():
@@ -107,7 +114,6 @@ async def _advise(
     from xds_server.lab.advice.described import Description
 
     cancel_on_sigterm()
-    say(f"measuring for {settings.seconds} s, and some to start")
     description = Description(
         rate=settings.rate,
         service_time=settings.service_time.total_seconds(),
@@ -119,12 +125,40 @@ async def _advise(
         cache_size=settings.cache_size,
         hit_speedup=settings.hit_speedup,
     )
+    describe = await _describe(description, settings)
+    say(f"measuring for {settings.seconds} s, and some to start")
     return await measure(
         paths,
-        description.profile,
+        lambda upstream: describe(upstream).profile(len(upstream.endpoints)),
         service=settings.service,
         seconds=settings.seconds,
         seed=settings.seed,
         envoy=settings.envoy,
         root_namespace=mesh.root_namespace,
     )
+
+
+async def _describe(
+    description: "Description", settings: AdviseSettings
+) -> Callable[["Upstream"], "Description"]:
+    """Return what describes the servers of a Service: flags, or a running server.
+
+    Raises:
+        LabError: the server does not answer, or flags say the same.
+    """
+    from xds_server.lab.advice.recorded import recorded
+    from xds_server.lab.error import LabError, UsageError
+    from xds_server.status_table import StatusError, decode_status, fetch_status
+
+    if settings.admin_address is None:
+        return lambda _: description
+    if said := sorted(settings.model_fields_set & _RECORDED):
+        flags = ", ".join(f"--{name}".replace("_", "-") for name in said)
+        message = f"--admin-address says what {flags} would"
+        raise UsageError(message, hint="give it or them")
+    try:
+        status = decode_status(await fetch_status(settings.admin_address))
+    except StatusError as error:
+        hint = "--admin-address is that of a server that runs"
+        raise LabError(str(error), hint=hint) from None
+    return partial(recorded, description, status)

@@ -569,6 +569,11 @@ class AdviseSettings(BaseSettings):
         None,
         description="The Service, NAMESPACE/NAME[:PORT]; left out: the only one.",
     )
+    admin_address: Address | None = Field(
+        None,
+        description="That of a running server: rate, time, speeds and errors are what "
+        "Envoys report to it.",
+    )
     rate: float = Field(
         100.0, gt=0, le=1_000_000, description="Requests a second to the Service."
     )

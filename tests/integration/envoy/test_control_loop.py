@@ -28,14 +28,19 @@ from tests.integration.envoy.world import (
     run_server,
     until,
 )
+from xds_server.lab.advice.described import Description
+from xds_server.lab.advice.recorded import recorded
 from xds_server.lab.backend import IDENTITY_HEADER, LOAD_HEADER, Address
+from xds_server.lab.mesh_files import read_mesh
 from xds_server.lab.pace import Pace
 from xds_server.lab.scenario import free_port
+from xds_server.status_table import Status
 
 pytestmark = [pytest.mark.envoy, pytest.mark.timeout(600)]
 
 SLOW, FAST = 0.04, 0.01
 """Mean seconds of an answer."""
+WORKERS = 4
 CONCURRENCY = 6
 
 
@@ -132,7 +137,9 @@ async def place_of(home: Path, *seconds: float, period: str) -> AsyncIterator[Pl
     randomness = random.Random(1)  # noqa: S311 - reproducible
     async with run_mesh(home / "mesh", backends=len(seconds)) as mesh:
         for backend, mean in zip(mesh.backends, seconds, strict=True):
-            backend.pace = Pace(randomness=randomness, service_time=mean, workers=4)
+            backend.pace = Pace(
+                randomness=randomness, service_time=mean, workers=WORKERS
+            )
         mesh.write_policy(policy(period))
         xds, admin = Address(LOOPBACK, free_port()), Address(LOOPBACK, free_port())
         yield Place(mesh=mesh, home=home, xds=xds, admin=admin)
@@ -217,6 +224,15 @@ async def test_weights_follow_what_servers_can_do(tmp_path: Path) -> None:
     assert slow.latency_seconds > 2 * quick.latency_seconds
     weighed = [each.weights for each in log_of(server) if each.event == "weighed"]
     assert any("faster" in weights.get(fast, "") for weights in weighed)
+    assert 2 < _recorded_speed(place, status) < 8
+
+
+def _recorded_speed(place: Place, status: Status) -> float:
+    """Return how much faster the second server is, as `advise` makes it of reports."""
+    _, (service,) = read_mesh([place.mesh.folder])
+    flags = Description(rate=1, service_time=1, workers=WORKERS)
+    found = recorded(flags, status, service.upstreams[0])
+    return found.speeds[1] / found.speeds[0]
 
 
 async def test_weights_go_on_after_the_server_was_killed(tmp_path: Path) -> None:

@@ -162,7 +162,7 @@ async def test_there_is_no_advice_without_a_choice(
     with pytest.raises(UsageError, match=said):
         await advise(
             [tmp_path],
-            described.profile,
+            lambda upstream: described.profile(len(upstream.endpoints)),
             service=service,
             seconds=seconds,
             envoy=envoy,

@@ -32,8 +32,8 @@ from xds_server.mesh.model import Protocol, Service, Upstream
 _ENDPOINTS: Final = range(2, 33)
 """One needs no advice, and more would share the processors of this machine."""
 
-MakeProfile = Callable[[int], Profile]
-"""Says what a Service of so many endpoints can do, or raises `UsageError`."""
+MakeProfile = Callable[[Upstream], Profile]
+"""Says what the endpoints of a Service can do, or raises `LabError`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +94,7 @@ async def advise(
     binary = find_envoy(envoy)
     _, services = await asyncio.to_thread(read_mesh, paths, root_namespace)
     upstream = _choose(services, service)
-    profile = make_profile(len(upstream.endpoints))
+    profile = make_profile(upstream)
     candidates = candidates_for(profile, seconds)
     try:
         how = plan(profile, candidates, seconds)

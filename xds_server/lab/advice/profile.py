@@ -1,7 +1,6 @@
 """What the servers of a Service can do, and what is asked of them.
 
-Numbers that somebody knows in; servers for a contest, and requests, out. A user says
-these numbers; what Envoys report of real servers would make the same `Profile`.
+Numbers in, that a user says or Envoys report; servers for a contest, and requests, out.
 """
 
 import random

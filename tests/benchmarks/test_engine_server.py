@@ -15,7 +15,7 @@ from xds_server.serve.node import Node
 from xds_server.snapshot.table import Table
 from xds_server.xds import CLUSTER, ENDPOINT
 
-PATIENCE = 10
+PATIENCE = 60
 
 
 class Orders:

@@ -69,7 +69,7 @@ class Server(KubeApi):
 async def hear(answers: Mapping[str, list[object] | KubeError], until: str) -> Index:
     """Return what a server means once it has listed, or a problem holds *until*."""
     index = Index(sources=[NAME])
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         async for events in KubernetesSource(Server(answers), collections()).batches():
             index.apply(events)
             said = [problem.message for problem in index.problems]

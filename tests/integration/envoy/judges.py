@@ -25,7 +25,7 @@ from xds_server.sources.files import read_once
 from xds_server.translate.cluster import try_patch
 from xds_server.translate.name import cluster_name
 
-PATIENCE: Final = timedelta(seconds=30)
+PATIENCE: Final = timedelta(seconds=90)
 
 
 @dataclass(frozen=True, kw_only=True)

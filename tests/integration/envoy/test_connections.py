@@ -42,7 +42,7 @@ async def test_an_endpoint_that_cannot_be_connected_to_is_given_up_in_time(
     sections: Json = {"connection": {"connectTimeout": "300ms"}}
     async with run_world(tmp_path, sections, endpoints=1, silent=[0]) as world:
         with deaf(world.endpoints[0].address):
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 answers = [await world.ask() for _ in range(10)]
             timeouts = await world.stats("upstream_cx_connect_timeout")
 
@@ -60,7 +60,7 @@ async def test_an_idle_connection_is_closed(tmp_path: Path) -> None:
         async def is_closed() -> bool:
             return endpoint.open_connections == 0
 
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             for _ in range(10):
                 await world.ask()
                 await until(is_closed)

@@ -106,7 +106,7 @@ async def test_connections_of_tcp_begin_so_too(tmp_path: Path, version: str) -> 
     ) as world:
         (endpoint,) = world.endpoints
         reader, writer = await asyncio.open_connection(LOOPBACK, world.listen_port)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             greeting = await reader.readline()
         client = Address(*writer.get_extra_info("sockname"))
         writer.close()

@@ -230,7 +230,7 @@ def command(pid: int) -> str:
 
 async def while_measuring(process: asyncio.subprocess.Process) -> list[int]:
     """Return the children of a run once an Envoy is among them."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while process.returncode is None:
             family = list(children(process.pid))
             if any(command(pid) == "envoy" for pid in family):
@@ -246,7 +246,7 @@ async def test_no_process_is_left_behind(tmp_path: Path, how: signal.Signals) ->
     family = await while_measuring(process)
     process.send_signal(how)
     await process.communicate()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while any(map(command, family)):  # noqa: ASYNC110 - not our children
             await asyncio.sleep(0.05)
 

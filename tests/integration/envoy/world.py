@@ -26,7 +26,7 @@ from xds_server.mesh.model import Protocol
 from xds_server.status_table import Status, decode_status, fetch_status
 
 LOOPBACK = "127.0.0.1"
-PATIENCE = timedelta(seconds=40)
+PATIENCE = timedelta(seconds=90)
 Json = dict[str, object]
 ENDING: Json = {"ready": False, "serving": True, "terminating": True}
 

@@ -19,7 +19,7 @@ from xds_server.lab.error import LabError
 
 STOP_TIMEOUT: Final = 5.0
 """Seconds between the request to stop and the kill."""
-_POLL_INTERVAL: Final = 0.02
+_POLL_INTERVAL: Final = 0.05
 _TAIL_LINES: Final = 20
 
 _TETHER: Final = """

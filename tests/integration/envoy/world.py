@@ -27,6 +27,8 @@ from xds_server.status_table import Status, decode_status, fetch_status
 
 LOOPBACK = "127.0.0.1"
 PATIENCE = timedelta(seconds=90)
+POLL = 0.05
+"""Seconds between two looks: more often, and who looks slows what it waits for."""
 Json = dict[str, object]
 ENDING: Json = {"ready": False, "serving": True, "terminating": True}
 
@@ -41,7 +43,7 @@ async def until(
     """
     async with asyncio.timeout(within.total_seconds()):
         while not await condition():  # noqa: ASYNC110 - processes have no events
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(POLL)
 
 
 @dataclass(kw_only=True)

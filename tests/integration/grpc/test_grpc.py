@@ -469,14 +469,19 @@ async def test_grpc_accepts_every_policy(world: World) -> None:
 
 
 async def test_calls_go_on_without_the_control_plane(tmp_path: Path) -> None:
-    """What a client holds stays in force when the server is killed."""
+    """What a client holds stays in force when the server is killed.
+
+    It begins a new round where it notices that: one or two calls are out of turn.
+    """
     async with run_world(tmp_path, ROUND_ROBIN) as world:
         await world.settle()
         world.server.child.process.kill()
         await world.server.child.process.wait()
         served = await world.caller.times(300)
 
-    assert Counter(served) == dict.fromkeys(world.mesh.names, 100)
+    assert Counter(served) == {
+        name: pytest.approx(100, abs=3) for name in world.mesh.names
+    }
 
 
 def localities(**weights: int) -> Json:

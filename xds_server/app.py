@@ -45,6 +45,7 @@ from xds_server.sources.document_set import DocumentSet
 from xds_server.sources.files import FilesSource
 from xds_server.sources.source import Source, SourceError
 from xds_server.status import Json, status_of
+from xds_server.takeover import Takeover
 from xds_server.translate.cluster import try_patch
 from xds_server.weight_metrics import WeightMetrics
 
@@ -111,13 +112,15 @@ class ControlPlane:
             WeightMetrics(self._loop, self._control.standings)
         )
         self._ready = asyncio.Event()
+        takeover = Takeover(self._control)
         self._server = XdsServer(
             snapshot=self._snapshot,
             directory=self._publisher,
-            load_report_sink=self._control,
+            load_report_sink=takeover,
             observers=(
                 journal,
                 self._metrics,
+                takeover,
                 *([self._statuses] if self._statuses else ()),
             ),
         )

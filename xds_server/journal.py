@@ -4,6 +4,7 @@ In: events on streams, and new weights. Out: structlog lines. What is counted is
 `observe`.
 """
 
+from collections.abc import Set as AbstractSet
 from datetime import timedelta
 from math import log
 from typing import Final
@@ -62,6 +63,14 @@ class Journal(Observer):
             type=_short(type_url),
             wildcard=subscription.is_wildcard,
             names=len(subscription.names),
+        )
+
+    def on_kept(
+        self, connection: Connection, type_url: str, names: AbstractSet[str]
+    ) -> None:
+        """Log that a client goes on with weights of before."""
+        logger.info(
+            "kept", node=connection.node.id, type=_short(type_url), names=len(names)
         )
 
     def on_response(self, connection: Connection, delivery: Delivery) -> None:

@@ -183,7 +183,7 @@ class ServeSettings(MeshSettings):
     state_file: Path | None = Field(
         None,
         description="Where computed weights are kept, of this server alone, for the "
-        "time after a restart; without it they begin anew.",
+        "time after a restart; without it the traffic has to show them.",
     )
     kubernetes: bool = Field(
         False,  # noqa: FBT003 - a default

@@ -63,6 +63,11 @@ class Place(NamedTuple):
     node: str = ""
     labels: Labels = frozenset()
 
+    @property
+    def fingerprint(self) -> bytes:
+        """The same bytes for equal places, on every machine."""
+        return repr((*self[:3], sorted(self.labels))).encode()
+
 
 NOWHERE: Final = Place()
 
@@ -127,6 +132,10 @@ class Resource:
     of the content. `owners` are what it was made of, in words for whoever has to trace
     a rejection; no client is told. `forms` are what nodes of some places are sent in
     its place.
+
+    `kin` is a hash of all that others must have in common with it for a client to go on
+    with one of them for a while. Where it `yields`, a delta client that comes back with
+    such another one is left with that until this one changes.
     """
 
     type_url: str
@@ -138,6 +147,8 @@ class Resource:
     version: str = ""
     owners: tuple[str, ...] = ()
     forms: Forms | None = None
+    kin: bytes = b""
+    yields: bool = False
 
     def at(self, place: Place) -> "Resource":
         """Return what a node at *place* is sent: a resource like any other."""
@@ -146,4 +157,5 @@ class Resource:
         near = self.forms.nearest(place)
         body = self.body if near == NOWHERE else self.forms.body(near)
         owners = owners_at(near, self.forms.owners, self.owners)
-        return replace(self, body=body, owners=owners, version="", forms=None)
+        kin = self.kin and self.kin + near.fingerprint
+        return replace(self, body=body, owners=owners, version="", forms=None, kin=kin)

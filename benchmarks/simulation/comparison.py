@@ -15,8 +15,11 @@ from benchmarks.simulation.method import METHODS
 from benchmarks.simulation.scenario import BY_NAME, SCENARIOS
 
 COMPARED: Final = tuple(
-    scenario.name for scenario in SCENARIOS if scenario.name.count("round robin") == 0
+    scenario.name
+    for scenario in SCENARIOS
+    if "round robin" not in scenario.name and "restarted" not in scenario.name
 )
+"""Those that are the same question to all methods."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -129,6 +129,12 @@ class Loop:
     period: float = 10.0
     controller: Controller = field(default_factory=Controller)
     pushes: list[float] = field(default_factory=list)
+    _is_another: bool = False
+
+    def restart(self) -> None:
+        """Forget everything, as another process has to; sidecars keep their weights."""
+        self.controller = Controller()
+        self._is_another = True
 
     def start(self, servers: Mapping[str, Server]) -> Weights:
         """Return the present weights for *servers*."""
@@ -140,6 +146,9 @@ class Loop:
         servers: Mapping[str, Server],  # noqa: ARG002 - it sees reports alone
     ) -> Weights | None:
         """Return what the controller decides."""
+        if self._is_another:
+            self.controller.adopt_traffic(observation)
+            self._is_another = False
         decision = self.controller.step(observation)
         if not decision.push:
             return None

@@ -130,6 +130,14 @@ def _flapping(world: World, event: float) -> None:
     world.at(event, flap)
 
 
+def _restart(world: World, event: float) -> None:
+    def restart(world: World) -> None:
+        if isinstance(world.method, Loop):
+            world.method.restart()
+
+    world.at(event, restart)
+
+
 def _added(world: World, event: float) -> None:
     world.at(event, lambda world: world.change([*world.present, len(SPEEDS)]))
 
@@ -314,6 +322,13 @@ SCENARIOS: Final = (
         name="a server slower by 3 every other minute",
         happening=_flapping,
         figures=(p99(after(0), 170, "132"), errors()),
+    ),
+    Scenario(
+        name="restarted without a file, 80 % load, 50 sidecars",
+        happening=_restart,
+        load=0.8,
+        sidecars=50,
+        figures=(p99(after(0, 60), 200, "157", "first minute"), errors()),
     ),
     Scenario(
         name="2 requests/s in all",

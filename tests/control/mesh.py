@@ -114,6 +114,20 @@ class World:
             self.loop.submit(report(means, answers=answers), self.now)
         self.take(self.tick())
 
+    def period_of(self, answers: Mapping[int, int]) -> None:
+        """The same where servers are busy alike, by how much they do in an interval."""
+        for _ in range(round(PERIOD / INTERVAL)):
+            self.now += INTERVAL
+            loads = (
+                seen(address(last), count, mean=4 / count)
+                for last, count in answers.items()
+            )
+            load = ClusterLoad(
+                cluster=CLUSTER, seconds=INTERVAL, endpoints=tuple(loads)
+            )
+            self.loop.submit(LoadReport(node_id="one", clusters=(load,)), self.now)
+        self.take(self.tick())
+
     def learn(self) -> None:
         """Let some periods pass with a fast server and slow ones, until that shows."""
         for _ in range(3):

@@ -34,13 +34,72 @@ def test_the_faster_server_gets_more() -> None:
     assert world.shares[1] == pytest.approx(world.shares[2], rel=0.01)
 
 
-def test_equal_servers_keep_equal_weights_and_nothing_is_pushed() -> None:
+def test_of_equal_servers_is_said_once_that_they_are() -> None:
     world = World(*mesh(1, 2, 3))
     for _ in range(4):
         world.period(dict.fromkeys((1, 2, 3), FAST))
 
     assert len(set(world.weights.values())) == 1
-    assert [push.cause for push in world.pushes] == [Cause.ENDPOINTS]
+    assert [push.cause for push in world.pushes] == [Cause.REPORTS]
+
+
+def test_nothing_is_said_before_there_were_requests() -> None:
+    """Clients have base weights, or those of a server before this one."""
+    world = World(*mesh(1, 2, 3))
+    world.period({1: FAST, 2: FAST}, answers=0)
+    world.apply(slice_of(["10.0.0.1", "10.0.0.2"]))
+
+    assert awaits_weights(world)
+    assert world.weights == {address(1): 1, address(2): 1}
+    assert world.pushes == []
+    assert world.loop.save() == {}
+
+    world.period({1: FAST, 2: FAST})
+
+    assert not awaits_weights(world)
+    assert len(world.pushes) == len(world.loop.save()) == 1
+
+
+def test_what_clients_kept_is_where_a_loop_without_a_past_begins() -> None:
+    """It shows in what they send to whom."""
+    world = World(*mesh(1, 2, 3))
+    world.loop.keep([CLUSTER, "shop/other/80"])
+    world.period_of({1: 40, 2: 40, 3: 160})
+
+    assert world.pushes[0].cause is Cause.KEPT
+    assert world.shares[3] == pytest.approx(4 / 6, rel=0.01)
+
+    world.period_of({1: 40, 2: 40, 3: 160})
+
+    assert world.shares[3] == pytest.approx(4 / 6, rel=0.01)
+
+
+@pytest.mark.parametrize(("kept", "requests"), [((), 160), ((CLUSTER,), 4)])
+def test_traffic_is_no_reason_for_weights_where_it_tells_nothing(
+    kept: tuple[str, ...], requests: int
+) -> None:
+    """Nobody had weights that it could show, or there is too little of it."""
+    world = World(*mesh(1, 2, 3))
+    world.loop.keep(kept)
+    world.period_of({1: requests // 4, 2: requests // 4, 3: requests})
+
+    assert len(set(world.weights.values())) == 1
+
+
+def test_what_was_saved_is_known_better_than_by_traffic() -> None:
+    one = World(*mesh(1, 2, 3))
+    one.learn()
+    two = World(*mesh(1, 2, 3), saved=one.loop.save())
+    assert not awaits_weights(two)
+    two.loop.keep([CLUSTER])
+    two.period_of({1: 160, 2: 40, 3: 40})
+
+    assert two.shares[3] > two.shares[1]
+
+
+def awaits_weights(world: World) -> bool:
+    (upstream,) = world.index.services[WEB].upstreams
+    return upstream.awaits_weights
 
 
 def test_a_step_is_taken_once_a_period() -> None:

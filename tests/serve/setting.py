@@ -1,7 +1,7 @@
 """A listening server, what it serves, and who hears of it, for tests over gRPC."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Sequence, Set as AbstractSet
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import Final
@@ -82,6 +82,12 @@ class Events(Observer):
         names = sorted(subscription.names) if number < MANY else f"{number} names"
         wanted = "*" if subscription.is_wildcard else names
         self._queue.put_nowait(f"subscribe {type_url} {wanted}")
+
+    def on_kept(
+        self, connection: Connection, type_url: str, names: AbstractSet[str]
+    ) -> None:
+        del connection
+        self._queue.put_nowait(f"kept {type_url} {sorted(names)}")
 
     def on_response(self, connection: Connection, delivery: Delivery) -> None:
         del connection

@@ -333,3 +333,59 @@ def test_rule_39_a_heartbeat_has_no_body_and_the_same_version(world: World) -> N
     assert told.HasField("resource")
     assert not heartbeat.HasField("resource")
     assert told.version == heartbeat.version
+
+
+def came_back(world: World, version: str) -> DeltaConversation:
+    """Return a new stream of a client that has an assignment of this version."""
+    talk = DeltaConversation(world)
+    talk.ask(ENDPOINT, "a", versions={"a": version})
+    return talk
+
+
+def test_rule_49_who_has_kin_of_what_yields_keeps_it_until_that_changes() -> None:
+    world = World()
+    new = replace(resource(ENDPOINT, "a"), kin=b"kin", yields=True)
+    old = replace(resource(ENDPOINT, "a", 7), kin=b"kin")
+    world.publish(old)
+    version = versions_in(world, ENDPOINT)["a"]
+    world.publish(new)
+    talk = came_back(world, version)
+
+    assert talk.read() == []
+    assert talk.stream.substreams[ENDPOINT].kept == {"a"}
+
+    world.publish(replace(new, yields=False))
+
+    assert talk.read() == [said(ENDPOINT, "a|1")]
+
+
+def test_rule_49_others_are_sent_what_yields_at_once() -> None:
+    world = World()
+    new = replace(resource(ENDPOINT, "a"), kin=b"kin", yields=True)
+    world.publish(replace(resource(ENDPOINT, "a", 7), kin=b"other"))
+    version = versions_in(world, ENDPOINT)["a"]
+    world.publish(new)
+
+    assert came_back(world, version).read() == [said(ENDPOINT, "a|1")]
+
+    talk = came_back(world, versions_in(world, ENDPOINT)["a"])
+
+    assert talk.read() == []
+    assert not talk.stream.substreams[ENDPOINT].kept
+
+
+def test_rule_49_what_yields_comes_all_the_same_with_its_cluster() -> None:
+    """A cluster that is another one waits for its assignment."""
+    world = World()
+    new = replace(resource(ENDPOINT, "a"), kin=b"kin", yields=True)
+    world.publish(replace(resource(ENDPOINT, "a", 7), kin=b"kin"))
+    version = versions_in(world, ENDPOINT)["a"]
+    world.publish(new, resource(CLUSTER, "a"))
+    talk = DeltaConversation(world)
+    talk.ask(CLUSTER)
+    (cluster,) = talk.read()
+    talk.ask(ENDPOINT, "a", versions={"a": version})
+
+    assert cluster == said(CLUSTER, "a|1")
+    assert talk.read() == [said(ENDPOINT, "a|1")]
+    assert not talk.stream.substreams[ENDPOINT].kept

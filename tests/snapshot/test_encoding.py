@@ -136,3 +136,44 @@ def test_only_so_many_forms_are_kept() -> None:
     kept = [ref(encoded.at(Place(zone=zone))) for zone in zones]
 
     assert [each() is None for each in kept] == [True] + [False] * MOST_FORMS
+
+
+def test_what_yields_does_so_to_its_kin_alone() -> None:
+    """Equal but for what `kin` leaves out; it has to say so itself."""
+    made = [
+        Resource(type_url=ENDPOINT, name="web", body=body, kin=kin, yields=yields)
+        for body, kin, yields in (
+            (b"new", b"kin", True),
+            (b"old", b"kin", False),
+            (b"old", b"other", False),
+            (b"new", b"", True),
+        )
+    ]
+    new, kin, other, plain = (encode(each, digest_of(each)) for each in made)
+
+    assert new.yields_to(kin.version)
+    assert not new.yields_to(other.version)
+    assert not new.yields_to(plain.version)
+    assert not kin.yields_to(new.version)
+    assert not plain.yields_to(plain.version)
+    assert len({each.version for each in (new, kin, other, plain)}) == 4
+
+
+def test_that_something_yields_no_more_is_a_change() -> None:
+    """Whoever was left with other kin is sent it then."""
+    table = Table(ENDPOINT)
+    web = Resource(type_url=ENDPOINT, name="web", body=b"", kin=b"kin", yields=True)
+    table.update(applied=[web])
+
+    assert table.update(applied=[replace(web, yields=False)]).applied == ("web",)
+
+
+def test_forms_are_kin_of_forms_of_the_same_place_alone() -> None:
+    old = replace(by_zone("web", "a", "b"), kin=b"kin")
+    new = replace(by_zone("web", "b", "a"), kin=b"kin", yields=True)
+    before, now = (encode(each, digest_of(each)) for each in (old, new))
+    a, b = Place(zone="a"), Place(zone="b")
+
+    assert now.at(a).yields_to(before.at(a).version)
+    assert not now.at(a).yields_to(before.at(b).version)
+    assert not now.at(a).yields_to(before.version)

@@ -9,14 +9,14 @@ from envoy.config.core.v3 import health_check_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
 from hypothesis import given, strategies as st
 
-from tests.translate.mesh_input import make_service, make_upstream
+from tests.translate.mesh_input import load_balancer, make_service, make_upstream
 from xds_server.mesh.model import Endpoint, Health, Locality
 from xds_server.translate.check import TranslateError
 from xds_server.translate.endpoint import (
     build_load_assignment,
     build_local_assignment,
 )
-from xds_server.xds import ENDPOINT, NOWHERE, Place
+from xds_server.xds import ENDPOINT, NOWHERE, Place, Resource
 
 LOCALITIES = st.builds(
     Locality, region=st.sampled_from(["", "north"]), zone=st.sampled_from(["", "a"])
@@ -218,3 +218,39 @@ def test_an_own_service_is_counted_without_weights() -> None:
     assert found.cluster_name == resource.name == "local/shop/web"
     assert set(weights_of(found)) == {0}
     assert build_local_assignment(("shop", "web"), None).forms is None
+
+
+def weighed(*found: tuple[int, int, int], awaits: bool = False) -> Resource:
+    """Return an assignment of endpoints by host, base and computed weight."""
+    endpoints = (
+        replace(at(host, weight), base_weight=base) for host, base, weight in found
+    )
+    policy = load_balancer({"type": "PerformanceBased"})
+    upstream = make_upstream(*endpoints, policy=policy)
+    return build_load_assignment(replace(upstream, awaits_weights=awaits))
+
+
+def test_assignments_are_kin_where_only_computed_weights_differ() -> None:
+    """A client that holds one has the right endpoints, and is not led astray."""
+    first = weighed((1, 1, 1), (2, 2, 2), awaits=True)
+    learned = weighed((2, 2, 900), (1, 1, 1100))
+
+    assert first.kin == learned.kin != b""
+    assert first.body != learned.body
+    assert (first.yields, learned.yields) == (True, False)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        weighed((1, 1, 1)),
+        weighed((1, 1, 1), (3, 2, 2)),
+        weighed((1, 2, 1), (2, 2, 2)),
+    ],
+)
+def test_other_endpoints_or_base_weights_are_no_kin(other: Resource) -> None:
+    assert other.kin != weighed((1, 1, 1), (2, 2, 2)).kin
+
+
+def test_what_is_not_weighed_has_no_kin() -> None:
+    assert build_load_assignment(make_upstream(at(1))).kin == b""

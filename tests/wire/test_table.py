@@ -15,7 +15,7 @@ from tests.wire.variant import ADS, ALL, DELTA, SINGLE, SOTW, Variant
 
 TESTS: Final = Path(__file__).parents[1]
 PAGE: Final = TESTS.parent / "docs" / "protocol.md"
-RULES: Final = range(1, 49)
+RULES: Final = range(1, 50)
 NUMBERED: Final = re.compile(r"test_rules?_(\d+)(?:_and_(\d+))?_")
 APPLIES: Final = {
     "all": ALL,

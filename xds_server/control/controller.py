@@ -123,9 +123,13 @@ class Controller:
     def adopt_traffic(self, observation: Observation) -> None:
         """Start from what the clients do: the requests that they sent to each endpoint.
 
-        To be called with the first period of reports by a controller that has no past,
-        where clients may already have weights.
+        For a controller that has no past, where clients have weights already; before
+        the first step, of the same period. Few requests tell no shares: then it is
+        neutral.
         """
+        total = sum(each.issued for each in observation.endpoints.values())
+        if total < self._parameters.least_answers * len(observation.bases):
+            return
         issued = {
             name: max(observation.endpoints.get(name, _UNSEEN).issued, 0) + 1.0
             for name in observation.bases

@@ -146,6 +146,15 @@ class ControlLoop:
             else:
                 member.loop.take(report.node_id, load, now)
 
+    def keep(self, clusters: Iterable[str]) -> None:
+        """Take in that a client goes on with weights of before, of *clusters*.
+
+        They show in the traffic, so loops that know nothing yet begin there.
+        """
+        for cluster in clusters:
+            if (member := self._members.get(cluster)) is not None:
+                member.loop.is_kept = True
+
     def tick(self, now: float) -> tuple[Weighed, ...]:
         """Take steps that are due; return the weights to be pushed.
 
@@ -163,14 +172,20 @@ class ControlLoop:
             period = self._period(member.loop.terms)
             member.loop.pace(period)
             member.due = now + (period - late if late < period else period)
-            before = member.loop.weights
+            before, is_first = member.loop.weights, not member.loop.is_settled
             if member.loop.tick(now):
-                events.append(self._push(member, Cause.REPORTS, before, now))
+                is_kept = is_first and member.loop.is_kept
+                cause = Cause.KEPT if is_kept else Cause.REPORTS
+                events.append(self._push(member, cause, before, now))
         return tuple(events)
 
     def save(self) -> Mapping[PortKey, State]:
         """Return what the next process has to know."""
-        return {each.key: each.loop.save() for each in self._members.values()}
+        return {
+            each.key: each.loop.save()
+            for each in self._members.values()
+            if each.loop.is_settled
+        }
 
     def standings(self, now: float) -> Iterator[PortStanding]:
         """Yield how every port stands, in order of name and number."""

@@ -76,6 +76,10 @@ class PortLoop:
         self.seen: Observation | None = None
         """The last period of which there were reports."""
         self.decision: Decision | None = None
+        self.is_settled = state is not None
+        """Whether there is anything to say: not before a period with requests."""
+        self.is_kept = False
+        """Whether clients go on with the weights of a server before this one."""
         self._dropped = dropped
         self._controller = Controller(terms.parameters(period))
         if state is not None:
@@ -88,7 +92,8 @@ class PortLoop:
     def heed(self, upstream: Upstream, terms: Terms, period: float) -> bool:
         """Take in what policies and endpoints are now; return whether weights changed.
 
-        What is seen of endpoints that go, or in other metrics, is forgotten.
+        What is seen of endpoints that go, or in other metrics, is forgotten. As long as
+        nothing is learned, clients have the base weights without being told any.
         """
         if terms.metrics != self.terms.metrics:
             self._measure_anew(terms)
@@ -96,7 +101,7 @@ class PortLoop:
         self.tally.expect([each.authority for each in upstream.endpoints])
         self.bases = bases_of(upstream)
         before, self.weights = self.weights, self._controller.reweigh(self.bases)
-        return before != self.weights
+        return self.is_settled and before != self.weights
 
     def pace(self, period: float) -> None:
         """Let steps be taken every *period* seconds from now on."""
@@ -111,9 +116,15 @@ class PortLoop:
         seen = self.tally.observe(self.bases, now)
         if seen.seconds > 0:
             self.seen = seen
+        settles = not self.is_settled and any(
+            each.issued > 0 for each in seen.endpoints.values()
+        )
+        if settles and self.is_kept:
+            self._controller.adopt_traffic(seen)
         self.decision = self._controller.step(seen)
         self.weights = self.decision.weights
-        return self.decision.push
+        self.is_settled = self.is_settled or settles
+        return settles or (self.is_settled and self.decision.push)
 
     def seen_of(self, address: str) -> EndpointSums:
         """Return what was seen of an endpoint in the last period with reports."""

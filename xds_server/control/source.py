@@ -5,7 +5,7 @@ events go out, like those of any other source. Here is the only clock, the event
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Final
 
 from xds_server.control.loop import ControlLoop
@@ -28,6 +28,10 @@ class ControlSource:
     def submit(self, report: LoadReport) -> None:
         """Take in what a client reports."""
         self._loop.submit(report, _now())
+
+    def keep(self, clusters: Iterable[str]) -> None:
+        """Take in that a client goes on with weights of before, of *clusters*."""
+        self._loop.keep(clusters)
 
     def heed(
         self, services: Mapping[ServiceName, Service | None]

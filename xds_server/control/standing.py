@@ -25,6 +25,8 @@ class Cause(StrEnum):
     """Endpoints came or went, or a policy gave them other base weights."""
     SAVED = "saved"
     """They are those from before the restart."""
+    KEPT = "kept"
+    """They are what the traffic shows of clients that kept theirs over the restart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,7 +44,7 @@ def with_bases(upstream: Upstream) -> Upstream:
         for each in upstream.endpoints
         for base in (1 if each.weight is None else each.weight,)
     )
-    return replace(upstream, endpoints=tuple(endpoints))
+    return replace(upstream, endpoints=tuple(endpoints), awaits_weights=True)
 
 
 def with_learned(
@@ -66,7 +66,7 @@ def with_learned(
     if not factors:
         return tuple(upstreams)
     return tuple(
-        replace(each, endpoints=_weighed(each.endpoints, factors))
+        replace(each, endpoints=_weighed(each.endpoints, factors), awaits_weights=False)
         if each.is_weighed
         else each
         for each in upstreams

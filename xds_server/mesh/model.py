@@ -220,7 +220,8 @@ class Upstream:
     `failover` is what a client's first choice has in common with it, and what the next
     has, as policies write it: clients of different places are then told different
     things. `variants` are what
-    clients with some labels get in its place.
+    clients with some labels get in its place. It `awaits_weights` while the control
+    loop, which is to compute them, has not said any: then all have their base weights.
     """
 
     namespace: str
@@ -233,6 +234,7 @@ class Upstream:
     origins: tuple[Origin, ...] = ()
     failover: tuple[str, ...] = ()
     variants: "tuple[Variant, ...]" = ()
+    awaits_weights: bool = False
 
     @property
     def policies(self) -> tuple[ObjectKey, ...]:

@@ -4,6 +4,7 @@ In: connections that open and close, and the streams' own state. Out: frozen val
 the port of whoever wants to hear of every response and its answer.
 """
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -100,6 +101,14 @@ class Observer:
         self, connection: Connection, type_url: str, subscription: Subscription
     ) -> None:
         """Hear what the client wants of a type from now on."""
+
+    def on_kept(
+        self, connection: Connection, type_url: str, names: AbstractSet[str]
+    ) -> None:
+        """Hear that a client came back with others of *names*, and goes on with them.
+
+        They are of its kin (`Resource.yields`).
+        """
 
     def on_response(self, connection: Connection, delivery: Delivery) -> None:
         """Hear that a response is on its way."""

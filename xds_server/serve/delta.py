@@ -113,18 +113,24 @@ class DeltaSubstream(Substream[DeltaDiscoveryRequest]):
         self._again.update(name for name in versions if self._covers(name))
         if self._distrusted is None:
             return
+        kept = set[str]()
         for name, version in versions.items():
             resource = self.table.get(name)
             if resource is None or resource.refresh is not None:
                 continue  # the time since the client was last sent it is not known
-            if resource.at(self.place).version == version:
+            here = resource.at(self.place)
+            if here.version == version:
                 self._again.discard(name)
+            elif here.yields_to(version):
+                self._again.discard(name)
+                kept.add(name)
         self._again.update(
             name
             for names in self._distrusted
             for name in names
             if self._covers(name) and self.table.get(name)
         )
+        self.kept = frozenset(kept - self._again)
 
     def _distrust(self, names: Collection[str]) -> None:
         """Remember that the client needs *names* whatever it will say that it holds.

@@ -31,6 +31,7 @@ from xds_server.serve.ending import ClientGoneError, RequestError
 from xds_server.serve.exchange import Verdict
 from xds_server.serve.response import Cause, Delivery
 from xds_server.serve.stream import Stream, Variant
+from xds_server.serve.substream import NOTHING
 from xds_server.snapshot.table import Publication
 from xds_server.snapshot.view import View
 
@@ -181,6 +182,10 @@ class Session(Generic[Request]):
                 observer.on_subscribe(
                     self.connection, request.type_url, substream.subscription
                 )
+        if substream.kept:
+            for observer in self._observers:
+                observer.on_kept(self.connection, request.type_url, substream.kept)
+            substream.kept = NOTHING
         if verdict in {Verdict.ACK, Verdict.NACK}:
             self._deadlines.pop(request.type_url, None)
         for observer in self._observers:

@@ -62,6 +62,8 @@ class Substream(ABC, Generic[Request]):
         self.exchange = Exchange(table, place)
         self.subscription = Subscription()
         self.is_asked = False
+        self.kept = NOTHING
+        """What the client came back with another one of, and was left with that."""
         self._cohorts = cohorts
         needed = {KNOWS_TTL, UNWRAPS} if self.mode is Mode.SOTW else {KNOWS_TTL}
         self._tells_ttl = features >= needed

@@ -29,6 +29,7 @@ That is more than there are zones. Of machines there may be thousands.
 DIGEST_BITS: Final = 128
 _VERSION_DIGITS: Final = 16
 _LENGTH_BYTES: Final = 8
+_AFTER_KIN: Final = "."
 
 _Key = tuple[str, int, str, tuple[str, ...], "_Owners | None"]
 _Owners = tuple[tuple[Labels, tuple[str, ...]], ...]
@@ -62,6 +63,7 @@ class EncodedResource:
     body_at: "slice[int, int, None]"
     owners: tuple[str, ...] = ()
     forms: "EncodedForms | None" = None
+    yields: bool = False
 
     @property
     def sotw(self) -> bytes:
@@ -87,6 +89,11 @@ class EncodedResource:
             return True
         forms = self.forms.owners.values() if self.forms else ()
         return any(owner in each for each in forms)
+
+    def yields_to(self, version: str) -> bool:
+        """Whether a client that comes back with *version* may go on with that."""
+        kin, end, _ = self.version.partition(_AFTER_KIN)
+        return self.yields and version.startswith(kin + end)
 
     def at(self, place: Place) -> "EncodedResource":
         """Return what a node at *place* is sent."""
@@ -135,7 +142,7 @@ def digest_of(resource: Resource) -> int:
     functions of its own.
     """
     times = (resource.ttl, resource.refresh)
-    is_plain = not resource.aliases and times == (None, None)
+    is_plain = not (resource.aliases or resource.kin) and times == (None, None)
     forms = resource.forms
     hashed = hashlib.blake2b(
         digest_size=DIGEST_BITS // 8,
@@ -146,6 +153,7 @@ def digest_of(resource: Resource) -> int:
     if not is_plain:
         texts += [str(resource.ttl), str(len(resource.aliases)), *resource.aliases]
         texts += [str(resource.refresh)] if resource.refresh else []
+        texts += [resource.kin.hex(), str(resource.yields)] if resource.kin else []
     parts = [text.encode() for text in texts]
     if forms is not None:
         parts.append(forms.fingerprint)
@@ -187,7 +195,7 @@ def made_of(resource: Resource, encoded: EncodedResource) -> EncodedResource:
 
 def _encode(resource: Resource, digest: int) -> EncodedResource:
     body = AnyMessage(type_url=resource.type_url, value=resource.body)
-    version = resource.version or version_of(digest)
+    version = _told_version(resource, digest)
     wrapped = DeltaResource(
         name=resource.name, version=version, resource=body, aliases=resource.aliases
     )
@@ -201,11 +209,21 @@ def _encode(resource: Resource, digest: int) -> EncodedResource:
         refresh=resource.refresh,
         owners=resource.owners,
         forms=EncodedForms(resource) if resource.forms else None,
+        yields=resource.yields and bool(resource.kin),
         digest=digest,
         version=version,
         delta=delta,
         body_at=slice(start, start + len(sotw)),
     )
+
+
+def _told_version(resource: Resource, digest: int) -> str:
+    """Return the version that clients see, after that of all its kin."""
+    version = resource.version or version_of(digest)
+    if not resource.kin:
+        return version
+    kin = hashlib.blake2b(resource.kin, digest_size=DIGEST_BITS // 8).digest()
+    return version_of(int.from_bytes(kin, "big")) + _AFTER_KIN + version
 
 
 def sotw_field(resource: EncodedResource, *, tells_ttl: bool) -> bytes:

@@ -6,6 +6,7 @@ many endpoints, and they change often. Whose clients are near to whom is in `nea
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from itertools import groupby
 from math import gcd
 from operator import attrgetter
@@ -53,6 +54,7 @@ _HEALTH_STATUS: Final = {
 }
 LOCALITY: Final = attrgetter("locality")
 _NOWHERE: Final = Locality()
+_KIN_BYTES: Final = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +91,24 @@ def build_load_assignment(upstream: Upstream) -> Resource:
         body=encode(assignment),
         refresh=refresh_of(upstream.sections.stale_endpoints),
         forms=forms_of(upstream, lambda place: encode(build(place))),
+        kin=_kin_of(upstream) if upstream.is_weighed else b"",
+        yields=upstream.awaits_weights,
     )
+
+
+def _kin_of(upstream: Upstream) -> bytes:
+    """Return a hash of all of an assignment but what the control loop has learned.
+
+    A client that holds another one of the same hash has the same endpoints, and only
+    their weights may be those of before.
+    """
+    bases = (replace(each, weight=each.base_weight) for each in upstream.endpoints)
+    neutral = replace(upstream, endpoints=tuple(bases))
+    build = assignment_builder(neutral)
+    forms = forms_of(neutral, lambda place: encode(build(place)))
+    hashed = blake2b(encode(build(NOWHERE)), digest_size=_KIN_BYTES)
+    hashed.update(forms.fingerprint if forms else b"")
+    return hashed.digest()
 
 
 def build_local_assignment(name: ServiceName, service: Service | None) -> Resource:

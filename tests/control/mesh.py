@@ -15,6 +15,7 @@ from xds_server.api.policy import (
 from xds_server.control.loop import ControlLoop
 from xds_server.control.standing import Push
 from xds_server.control.state import State
+from xds_server.control.team import Team
 from xds_server.load import ClusterLoad, LoadReport
 from xds_server.mesh.event import Applied, Deleted, Event, Weighed
 from xds_server.mesh.index import Index
@@ -80,14 +81,20 @@ class World:
     """An index and a loop, joined as the server joins them; the time is told."""
 
     def __init__(
-        self, *documents: Document, saved: Mapping[tuple[str, str, int], State] = {}
+        self,
+        *documents: Document,
+        saved: Mapping[tuple[str, str, int], State] = {},
+        team: Team | None = None,
+        now: float = 1000.0,
     ) -> None:
         self.index = Index()
         self.pushes: list[Push] = []
         self.interval = INTERVAL
-        self.loop = ControlLoop(report_interval=lambda: self.interval, observers=[self])
+        self.loop = ControlLoop(
+            report_interval=lambda: self.interval, observers=[self], team=team
+        )
         self.loop.restore(saved)
-        self.now = 1000.0
+        self.now = now
         self.apply(*documents)
 
     def on_push(self, push: Push) -> None:

@@ -7,13 +7,15 @@ and no clock: `source` gives it both. One task owns it.
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Final
 
 import structlog
 
 from xds_server.control.audit import Dropped
 from xds_server.control.controller import Reason
+from xds_server.control.joint import join
 from xds_server.control.port_loop import PortLoop, Terms
 from xds_server.control.standing import (
     Cause,
@@ -24,6 +26,8 @@ from xds_server.control.standing import (
     standing_of,
 )
 from xds_server.control.state import State
+from xds_server.control.team import Team
+from xds_server.control.word import Learned, Part, Turn, Word
 from xds_server.load import LoadReport
 from xds_server.mesh.event import Weighed
 from xds_server.mesh.learned_weight import weighed_upstream
@@ -45,6 +49,15 @@ MOST_AT_ONCE: Final = 200
 """Endpoints, after whose steps all else that waits for the processor has its turn."""
 _WANTED_REPORTS: Final = 3
 """In a period: so many samples tell the least of what is in progress."""
+ROUND: Final = 10.0
+"""Seconds, of which periods are multiples where several replicas tell each other what
+they saw: all ports in one write."""
+HASTE: Final = 2.0
+"""So many seconds before a step the others say what they saw, to be heard in time."""
+MOST_SHARED: Final = 2_500
+"""Endpoints of which replicas tell each other; each has about 65 characters."""
+_NONE: Final = ("", "", 0)
+"""Before the key of any port."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +78,10 @@ class _Member:
     """When the next step is."""
     pushes: int = 0
     pushed_at: float | None = None
+    turn: Turn = field(default_factory=Turn)
+    """Which change of its state this is, where there are several replicas."""
+    part: Part | None = None
+    """What was last seen here, of a port that another replica weighs."""
 
 
 class ControlLoop:
@@ -75,11 +92,14 @@ class ControlLoop:
         *,
         report_interval: Callable[[], float],
         observers: Iterable[PushObserver] = (),
+        team: Team | None = None,
     ) -> None:
         """Begin with no ports.
 
-        *report_interval* says every how many seconds clients report at that moment.
+        *report_interval* says every how many seconds clients report at that moment;
+        *team* knows the other replicas, None where there are none.
         """
+        self._team = team
         self._report_interval = report_interval
         self._saved: dict[PortKey, State] = {}
         self._observers = tuple(observers)
@@ -90,6 +110,8 @@ class ControlLoop:
         """What of reports did not count, by reason."""
         self.reports = 0
         """How many reports came, one a client and cluster."""
+        self.changes = 0
+        """How often there was something new to be said to other replicas."""
 
     @property
     def demand(self) -> "Demand":
@@ -160,6 +182,7 @@ class ControlLoop:
 
         Where there are many, some stay due: to take all would be a stop of the server.
         """
+        self.look()
         events: list[Weighed] = []
         endpoints = 0
         for member in self._members.values():
@@ -171,13 +194,60 @@ class ControlLoop:
             late = now - member.due
             period = self._period(member.loop.terms)
             member.loop.pace(period)
-            member.due = now + (period - late if late < period else period)
+            member.due = self._even(now + (period - late if late < period else period))
             before, is_first = member.loop.weights, not member.loop.is_settled
-            if member.loop.tick(now):
+            if self._step(member, now):
                 is_kept = is_first and member.loop.is_kept
                 cause = Cause.KEPT if is_kept else Cause.REPORTS
                 events.append(self._push(member, cause, before, now))
         return tuple(events)
+
+    def look(self) -> None:
+        """Look whether it is this replica's turn to compute."""
+        if self._team is not None and self._team.look():
+            logger.info("weighing for all replicas", epoch=self._team.epoch)
+            for member in self._members.values():
+                self._settle(member)
+
+    def hear(self, words: Mapping[str, Word], now: float) -> tuple[Weighed, ...]:
+        """Take in what all other replicas say; return the weights to be pushed."""
+        if self._team is None or not self._team.hear(words):
+            return ()
+        events: list[Weighed] = []
+        for member in self._members.values():
+            learned = self._team.learned(member.key)
+            if learned is None or learned.turn <= member.turn:
+                continue
+            before = member.loop.weights
+            if self._adopt(member, learned, now):
+                events.append(self._push(member, Cause.LEADER, before, now))
+        return tuple(events)
+
+    def word(self, now: float, most: int = MOST_SHARED) -> Word:
+        """Return what the other replicas have to know, of so many endpoints at most."""
+        team = self._team
+        if team is None:
+            return Word()
+        members = sorted(self._members.values(), key=lambda each: each.key)
+        if not team.is_speaker:
+            return Word(epoch=team.epoch, parts=dict(_parts(members, team)))
+        sums = accumulate(len(each.loop.bases) for each in members)
+        shared = [
+            each for each, sum_ in zip(members, sums, strict=True) if sum_ <= most
+        ]
+        team.last = None
+        if len(shared) < len(members):
+            team.last = shared[-1].key if shared else _NONE
+        return Word(
+            epoch=team.epoch,
+            speaks=True,
+            last=team.last,
+            learned={
+                each.key: Learned(each.turn, each.due - now, each.loop.save())
+                for each in shared
+                if each.loop.is_settled
+            },
+        )
 
     def save(self) -> Mapping[PortKey, State]:
         """Return what the next process has to know."""
@@ -202,23 +272,66 @@ class ControlLoop:
         self, cluster: str, upstream: Upstream, now: float
     ) -> Iterator[Weighed]:
         terms, cause = Terms.of(upstream), Cause.ENDPOINTS
-        period = self._period(terms)
+        period, team = self._period(terms), self._team
         member = self._members.get(cluster)
         if member is None or member.loop.terms != terms:
             self._demand = None
         if member is None:
             key = (upstream.namespace, upstream.service, upstream.port.number)
-            state = self._saved.pop(key, None)
+            state, learned = self._saved.pop(key, None), None
+            if team is not None and (learned := team.learned(key)) is not None:
+                state = learned.state
             loop, cause = self._begin(key, terms, period, state)
-            member = _Member(key=key, loop=loop, due=now + period)
+            member = _Member(key=key, loop=loop, due=self._even(now + period))
+            if learned is not None:
+                member.turn, cause = learned.turn, Cause.LEADER
             self._members[cluster] = member
         before = member.loop.weights
         if member.loop.heed(upstream, terms, period):
+            self._settle(member)
             yield self._push(member, cause, before, now)
         member.due = min(member.due, now + period)
 
+    def _step(self, member: _Member, now: float) -> bool:
+        """Take the step of a port, where it is ours; return whether weights changed."""
+        seen, team = member.loop.observe(now), self._team
+        if team is None:
+            return member.loop.step(seen)
+        if not team.weighs(member.key):
+            member.part = Part(member.turn, seen)
+            self.changes += 1
+            return False
+        is_changed = member.loop.step(join(seen, tuple(team.parts(member.key))))
+        self._settle(member)
+        return is_changed
+
+    def _settle(self, member: _Member) -> None:
+        """Let the state of a port be one that others can have."""
+        if self._team is not None:
+            member.loop.round()
+            if self._team.is_leading:
+                member.turn, member.part = self._team.next_turn(), None
+                self.changes += 1
+
+    def _adopt(self, member: _Member, learned: Learned, now: float) -> bool:
+        """Go on from what the leader remembers; return whether weights changed."""
+        member.turn = learned.turn
+        ahead = learned.due - HASTE
+        member.due = now + (ahead if ahead > 0 else ahead + member.loop.period)
+        try:
+            return member.loop.adopt(learned.state)
+        except ValueError as error:
+            _complain("weights of the leader not usable", member.key, error)
+            return False
+
+    def _even(self, due: float) -> float:
+        """Return when a step that is *due* is taken: all at once, where others hear."""
+        is_told = self._team is not None and self._team.is_leading
+        return round(due / ROUND) * ROUND if is_told else due
+
     def _period(self, terms: Terms) -> float:
-        return max(terms.period, LEAST_REPORTS * self._report_interval())
+        period = max(terms.period, LEAST_REPORTS * self._report_interval())
+        return period if self._team is None else math.ceil(period / ROUND) * ROUND
 
     def _begin(
         self, key: PortKey, terms: Terms, period: float, state: State | None
@@ -228,12 +341,7 @@ class ControlLoop:
             try:
                 return PortLoop(terms, period, self.dropped, state), Cause.SAVED
             except ValueError as error:
-                logger.warning(
-                    "saved weights not usable, starting from neutral",
-                    service="/".join(key[:2]),
-                    port=key[2],
-                    reason=str(error),
-                )
+                _complain("saved weights not usable, starting from neutral", key, error)
         return PortLoop(terms, period, self.dropped), Cause.ENDPOINTS
 
     def _push(
@@ -266,6 +374,18 @@ def _weighed_ports(service: Service) -> Iterator[tuple[str, Upstream]]:
 
 def _event(key: PortKey, weights: Mapping[str, int]) -> Weighed:
     return Weighed(service=key[:2], port=key[2], weights=weights)
+
+
+def _parts(members: Iterable[_Member], team: Team) -> Iterator[tuple[PortKey, Part]]:
+    """Yield what was seen here of the ports that another weighs."""
+    for member in members:
+        if member.part is not None and not team.weighs(member.key):
+            yield member.key, member.part
+
+
+def _complain(message: str, key: PortKey, error: ValueError) -> None:
+    service, port = "/".join(key[:2]), key[2]
+    logger.warning(message, service=service, port=port, reason=str(error))
 
 
 def _reasons(loop: PortLoop, before: Mapping[str, int]) -> Mapping[str, Reason]:

@@ -14,7 +14,8 @@ class EndpointSums:
     `load` is what the endpoint was used for, summed over its answers: seconds of
     upstream time, or the sum of a metric; `answers` is how many these were.
     `least_in_progress` is the least sum of the clients' gauges in the period, None
-    where there were fewer than three reports.
+    where there were fewer than three reports. `clients` is how many clients these were;
+    `is_held` whether the one that says the most was held to what others saw.
     """
 
     issued: int = 0
@@ -23,6 +24,8 @@ class EndpointSums:
     answers: int = 0
     load: float = 0.0
     least_in_progress: float | None = None
+    clients: int = 0
+    is_held: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,10 +35,12 @@ class Observation:
     `now` is the time of a monotonic clock in seconds. `seconds` is how long the reports
     were about, the mean over all clients, 0 where none came. `bases` has each endpoint
     that may get traffic with the weight of its policy, 1 where it gives none;
-    `endpoints` those of which something was seen. An endpoint is `IP:port`.
+    `endpoints` those of which something was seen. An endpoint is `IP:port`. `clients`
+    is how many reported.
     """
 
     now: float
     seconds: float
     bases: Mapping[str, int]
     endpoints: Mapping[str, EndpointSums]
+    clients: int = 0

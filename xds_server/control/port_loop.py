@@ -14,7 +14,7 @@ from xds_server.control.audit import Dropped
 from xds_server.control.controller import Controller, Decision, Standing
 from xds_server.control.observation import EndpointSums, Observation
 from xds_server.control.parameter import Parameters, Signal
-from xds_server.control.state import State
+from xds_server.control.state import State, rounded
 from xds_server.control.tally import Tally
 from xds_server.load import ClusterLoad
 from xds_server.mesh.learned_weight import bases_of
@@ -111,20 +111,37 @@ class PortLoop:
         """Take in what *client* reports."""
         self.tally.take(client, load, now)
 
-    def tick(self, now: float) -> bool:
-        """Take a step, at the end of a period; return whether weights changed."""
-        seen = self.tally.observe(self.bases, now)
-        if seen.seconds > 0:
-            self.seen = seen
+    def observe(self, now: float) -> Observation:
+        """Return what clients have reported, at the end of a period."""
+        return self._look_at(self.tally.observe(self.bases, now))
+
+    def step(self, seen: Observation) -> bool:
+        """Take a step by what was *seen*; return whether there is something to push."""
         settles = not self.is_settled and any(
             each.issued > 0 for each in seen.endpoints.values()
         )
         if settles and self.is_kept:
             self._controller.adopt_traffic(seen)
-        self.decision = self._controller.step(seen)
+        self.decision = self._controller.step(self._look_at(seen))
         self.weights = self.decision.weights
         self.is_settled = self.is_settled or settles
         return settles or (self.is_settled and self.decision.push)
+
+    def adopt(self, state: State) -> bool:
+        """Go on from *state*, which another loop of this port has; return as `step`.
+
+        Raises:
+            ValueError: it holds numbers that no controller has.
+        """
+        self._controller.restore(state)
+        self.decision = None
+        settles, self.is_settled = not self.is_settled, True
+        before, self.weights = self.weights, self._controller.reweigh(self.bases)
+        return settles or before != self.weights
+
+    def round(self) -> None:
+        """Remember what replicas can tell each other, so all go on from the same."""
+        self._controller.restore(rounded(self._controller.save()))
 
     def seen_of(self, address: str) -> EndpointSums:
         """Return what was seen of an endpoint in the last period with reports."""
@@ -133,6 +150,11 @@ class PortLoop:
     def standing_of(self, address: str) -> Standing | None:
         """Return how an endpoint stood after the last step, None before its first."""
         return (self.decision.endpoints if self.decision else {}).get(address)
+
+    def _look_at(self, seen: Observation) -> Observation:
+        if seen.seconds > 0:
+            self.seen = seen
+        return seen
 
     def _go_by(self, terms: Terms, period: float) -> None:
         if (terms, period) != (self.terms, self.period):

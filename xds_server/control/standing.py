@@ -27,6 +27,8 @@ class Cause(StrEnum):
     """They are those from before the restart."""
     KEPT = "kept"
     """They are what the traffic shows of clients that kept theirs over the restart."""
+    LEADER = "leader"
+    """They are those of the replica that computes them for all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

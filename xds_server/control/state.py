@@ -124,6 +124,16 @@ def leave(state: EndpointState) -> EndpointState:
     )
 
 
+def rounded(state: State) -> State:
+    """Return *state* with as many digits as matter, which take less room in a text.
+
+    None of its numbers becomes one that no controller has.
+    """
+    endpoints = {n: _rounded(each) for n, each in state.endpoints.items()}
+    absent = {n: _rounded(each) for n, each in state.absent.items()}
+    return replace(state, endpoints=endpoints, absent=absent)
+
+
 def check_state(state: State, parameters: Parameters) -> None:
     """Raise `ValueError` where *state* holds numbers that no controller has.
 
@@ -159,6 +169,33 @@ def _is_sound(state: EndpointState, parameters: Parameters) -> bool:
         and 0 <= state.age < math.inf
         and all(0 <= number <= _MOST_SUM for number in sums)
     )
+
+
+def _rounded(state: EndpointState) -> EndpointState:
+    return replace(
+        state,
+        log_weight=math.trunc(round(state.log_weight * 1e4, 6)) / 1e4,
+        gain=_significant(state.gain),
+        health=_significant(state.health),
+        age=_significant(state.age),
+        short=_rounded_window(state.short),
+        middle=_rounded_window(state.middle),
+        long=_rounded_window(state.long),
+    )
+
+
+def _rounded_window(window: Window) -> Window:
+    return Window(
+        seconds=_significant(window.seconds),
+        load=_significant(window.load),
+        answers=_significant(window.answers),
+        succeeded=_significant(window.succeeded),
+        failed=_significant(window.failed),
+    )
+
+
+def _significant(number: float) -> float:
+    return float(f"{number:.3g}")
 
 
 def _keep(elapsed: float, memory: float) -> float:

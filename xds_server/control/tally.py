@@ -116,6 +116,7 @@ class Tally:
             seconds=median(covered) if covered else 0.0,
             bases=bases,
             endpoints=endpoints,
+            clients=len(covered),
         )
 
     def _lies(self) -> Iterator[tuple[str, float]]:
@@ -160,6 +161,15 @@ class Tally:
             answers=answers,
             load=max(0.0, column.load - excess[_LOAD]),
             least_in_progress=column.least if column.rounds >= _LEAST_ROUNDS else None,
+            clients=column.clients,
+            is_held=self._is_held(column),
+        )
+
+    def _is_held(self, column: "_Column") -> bool:
+        """Return whether others saw enough to hold whoever says the most to it."""
+        owners = column.loads.owner, column.numbers.owner
+        return all(
+            owner is not None and self._has_witnesses(column, owner) for owner in owners
         )
 
     def _end_round(self, now: float) -> None:

@@ -1,0 +1,129 @@
+"""What replicas say arrives as it was said; what is no word of theirs says nothing."""
+
+import base64
+import math
+import zlib
+from random import Random
+
+import pytest
+from hypothesis import given, strategies as st
+from msgspec.structs import replace
+
+from tests.control.observations import (
+    History,
+    absurd_histories,
+    histories,
+    randoms,
+    run,
+    sums,
+)
+from xds_server.control.controller import Controller
+from xds_server.control.loop import MOST_SHARED
+from xds_server.control.observation import Observation
+from xds_server.control.state import EndpointState, State, Window, rounded
+from xds_server.control.word import Learned, Part, Turn, Word, decode, encode
+from xds_server.replicas.member import LONGEST
+
+WEB = ("shop", "web", 80)
+
+
+@given(histories())
+def test_what_is_remembered_arrives_whole(history: History) -> None:
+    controller = Controller()
+    run(controller, history)
+    state = replace(rounded(controller.save()), now=None)
+    word = Word(
+        said_at=1.5,
+        epoch=7,
+        speaks=True,
+        learned={WEB: Learned(Turn(7, 3), 9.25, state)},
+        last=("shop", "web", 80),
+    )
+
+    assert decode(encode(word)) == word
+
+
+@given(randoms())
+def test_what_was_seen_arrives_whole(random: Random) -> None:
+    seen = Observation(
+        now=0.0,
+        seconds=9.5,
+        bases={},
+        endpoints={f"10.0.0.{each}:80": sums(random) for each in range(5)},
+        clients=3,
+    )
+    word = Word(epoch=7, parts={WEB: Part(Turn(7, 3), seen)})
+
+    assert decode(encode(word)) == word
+
+
+@given(absurd_histories())
+def test_rounded_numbers_are_those_of_a_controller(history: History) -> None:
+    """And nearly the same; what was rounded stays as it is."""
+    controller = Controller()
+    run(controller, history)
+    before = controller.save()
+    after = rounded(before)
+
+    Controller().restore(after)  # which refuses what is not sound
+    assert rounded(after) == after
+    for name, endpoint in before.endpoints.items():
+        found = after.endpoints[name]
+        assert found.log_weight == pytest.approx(endpoint.log_weight, abs=1e-4)
+        assert found.long.load == pytest.approx(endpoint.long.load, rel=0.006)
+
+
+@given(st.text() | st.binary().map(lambda each: base64.b64encode(each).decode()))
+def test_what_is_no_word_says_nothing(text: str) -> None:
+    assert decode(text) == Word()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{}", b'{"version": 99, "news": []}', b"[" * 100_000, b"0" * 2 * 10**7],
+)
+def test_words_of_other_releases_say_nothing(body: bytes) -> None:
+    assert decode(base64.b64encode(zlib.compress(body)).decode()) == Word()
+
+
+def test_as_many_endpoints_as_are_shared_fit_in_a_lease() -> None:
+    """Though hardly two of their numbers are the same."""
+    random = Random(1)  # noqa: S311
+    endpoints = {
+        f"10.{each % 4}.{random.randrange(256)}.{each % 250}:8080": _endpoint(random)
+        for each in range(MOST_SHARED)
+    }
+    state = State(
+        bases=dict.fromkeys(endpoints, 1),
+        endpoints=endpoints,
+        pushed={each: random.randint(100, 3000) for each in endpoints},
+    )
+    word = Word(learned={WEB: Learned(Turn(1, 1), 9.0, rounded(state))})
+
+    assert len(endpoints) > 0.9 * MOST_SHARED
+    assert len(encode(word)) < LONGEST
+
+
+def _endpoint(random: Random) -> EndpointState:
+    rate = random.uniform(1, 1000)
+    return EndpointState(
+        log_weight=random.gauss(0, 0.7),
+        gain=0.3 / 2 ** random.randrange(4) * 1.2 ** random.randrange(4) / 1.8,
+        sign=random.choice((-1, 1)),
+        health=random.choice((1.0, random.random())),
+        short=_window(random, rate, 11.6),
+        middle=_window(random, rate, 25.4),
+        long=_window(random, rate, 65.1),
+    )
+
+
+def _window(random: Random, rate: float, seconds: float) -> Window:
+    answers = math.floor(rate * seconds * random.uniform(0.9, 1.1))
+    failed = random.choice((0, answers // 50))
+    return Window(
+        seconds=seconds,
+        load=answers * random.uniform(0.01, 0.1),
+        answers=answers,
+        succeeded=answers - failed,
+        failed=failed,
+    )

@@ -1,0 +1,134 @@
+"""What several replicas saw of one cluster in a period, as if one had seen it all.
+
+Each has held its clients to each other already (`influence`), where enough of them
+reported to it. Where they did not, all that it saw of an endpoint is held here to what
+the other replicas saw, by the same rule: as if one client had said it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from statistics import median
+
+from xds_server.control.influence import LEAST_ANSWERS, LEAST_OTHERS, most_of
+from xds_server.control.observation import EndpointSums, Observation
+
+
+def join(own: Observation, others: Sequence[Observation]) -> Observation:
+    """Return *own* with what *others* saw in about the same time.
+
+    It is about the median of the seconds that all clients cover, as for one replica.
+    """
+    if not others:
+        return own
+    parts = [each.endpoints for each in (own, *others)]
+    totals = {
+        address: _Total([part[address] for part in parts if address in part])
+        for address in own.bases
+    }
+    factors = [_factor(part, totals) for part in parts]
+    covered = [
+        each.seconds
+        for each in (own, *others)
+        if each.seconds > 0
+        for _ in range(max(each.clients, 1))
+    ]
+    return replace(
+        own,
+        seconds=median(covered) if covered else 0.0,
+        clients=sum(each.clients for each in (own, *others)),
+        endpoints={
+            address: total.sums(
+                (part[address], factor)
+                for part, factor in zip(parts, factors, strict=True)
+                if address in part
+            )
+            for address, total in totals.items()
+            if total.parts
+        },
+    )
+
+
+def _factor(part: Mapping[str, EndpointSums], totals: Mapping[str, "_Total"]) -> float:
+    """Return what to take those sums of a replica times that nobody there held.
+
+    One factor, so that it still tells endpoints apart.
+    """
+    return min(
+        (
+            totals[address].factor(sums)
+            for address, sums in part.items()
+            if address in totals and not sums.is_held
+        ),
+        default=1.0,
+    )
+
+
+class _Total:
+    """What all replicas together saw of one endpoint."""
+
+    def __init__(self, parts: Sequence[EndpointSums]) -> None:
+        self.parts = parts
+        self._clients = sum(each.clients for each in parts)
+        self._answers = sum(each.answers for each in parts)
+        self._number = sum(map(_number, parts))
+        self._load = sum(each.load for each in parts)
+        self._least = sum(each.least_in_progress or 0.0 for each in parts)
+
+    def factor(self, part: EndpointSums) -> float:
+        """Return what to take *part* times, at most 1, where it is one client's."""
+        if not self._has_witnesses(part):
+            return 1.0
+        parts = (self._load, part.load), (self._number, _number(part))
+        factors = (self._most(all_, own, part) / own for all_, own in parts if own > 0)
+        return min(1.0, *factors)
+
+    def sums(self, parts: Iterator[tuple[EndpointSums, float]]) -> EndpointSums:
+        """Return the sum of *parts*, each times its factor where it was not held."""
+        every = [
+            each if each.is_held else self._held(each, factor) for each, factor in parts
+        ]
+        least = [
+            each.least_in_progress
+            for each in every
+            if each.least_in_progress is not None
+        ]
+        return EndpointSums(
+            issued=sum(each.issued for each in every),
+            succeeded=sum(each.succeeded for each in every),
+            failed=sum(each.failed for each in every),
+            answers=sum(each.answers for each in every),
+            load=sum(each.load for each in every),
+            least_in_progress=sum(least) if least else None,
+            clients=self._clients,
+            is_held=True,
+        )
+
+    def _held(self, part: EndpointSums, factor: float) -> EndpointSums:
+        least = part.least_in_progress
+        if least and self._has_witnesses(part):
+            least = min(least, self._most(self._least, least, part))
+        return replace(
+            part,
+            issued=round(part.issued * factor),
+            succeeded=round(part.succeeded * factor),
+            failed=round(part.failed * factor),
+            answers=round(part.answers * factor),
+            load=part.load * factor,
+            least_in_progress=least,
+        )
+
+    def _most(self, whole: float, own: float, part: EndpointSums) -> float:
+        """Return what *part* may count for: the mean of others is that of the next."""
+        others = whole - own
+        return most_of(whole, own, others / (self._clients - part.clients))
+
+    def _has_witnesses(self, part: EndpointSums) -> bool:
+        return (
+            self._clients - part.clients >= LEAST_OTHERS
+            and self._answers - part.answers >= LEAST_ANSWERS
+        )
+
+
+def _number(sums: EndpointSums) -> int:
+    """Return how many requests, by whichever number says the most."""
+    return max(sums.issued, sums.succeeded + sums.failed, sums.answers)

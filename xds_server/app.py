@@ -20,6 +20,7 @@ from collections.abc import (
 )
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -30,6 +31,7 @@ from xds_server.api.problem import Problem, Severity
 from xds_server.control.loop import ControlLoop
 from xds_server.control.memory import Memory
 from xds_server.control.source import ControlSource
+from xds_server.control.team import Team
 from xds_server.debounce import Debounce
 from xds_server.engine import Snapshot, XdsServer
 from xds_server.journal import Journal
@@ -52,6 +54,7 @@ from xds_server.weight_metrics import WeightMetrics
 if TYPE_CHECKING:
     from xds_server.policy_status.statuses import PolicyStatuses
     from xds_server.policy_status.survey import Peer
+    from xds_server.weight_exchange import WeightExchange
 
 logger = structlog.get_logger(__name__)
 
@@ -86,6 +89,21 @@ class ControlPlane:
         if settings.kubernetes:
             source, self._statuses = _in_cluster(settings, documents, self._survey)
             sources.append(source)
+        journal = Journal()
+        self._memory = Memory(settings.state_file) if settings.state_file else None
+        team = Team(self._is_leading) if settings.lease else None
+        self._loop = ControlLoop(
+            report_interval=self._report_seconds,
+            observers=(journal, *([self._memory] if self._memory else ())),
+            team=team,
+        )
+        self._control = ControlSource(self._loop)
+        self._exchange: WeightExchange | None = None
+        if self._statuses and settings.lease:
+            self._exchange = _exchange(
+                settings, settings.lease, self._loop, self._statuses
+            )
+            sources.append(self._exchange)
         self._sources = tuple(sources)
         self._index = Index(
             sources=[source.name for source in self._sources],
@@ -94,7 +112,6 @@ class ControlPlane:
         )
         self._snapshot = Snapshot()
         self._publisher = Publisher(self._index, self._snapshot)
-        self._memory = Memory(settings.state_file) if settings.state_file else None
         self._changed: set[ServiceName] = set()
         self._debounce = Debounce(quiet=_QUIET, ceiling=_CEILING)
         self._metrics = Metrics(self._publisher.tables)
@@ -102,12 +119,6 @@ class ControlPlane:
         self._metrics.show_problems(lambda: (*self._index.problems, *self._problems()))
         if statuses := self._statuses:
             self._metrics.show_leader(lambda: statuses.is_leading)
-        journal = Journal()
-        self._loop = ControlLoop(
-            report_interval=self._report_seconds,
-            observers=(journal, *([self._memory] if self._memory else ())),
-        )
-        self._control = ControlSource(self._loop)
         self._metrics.registry.register(
             WeightMetrics(self._loop, self._control.standings)
         )
@@ -160,6 +171,8 @@ class ControlPlane:
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             sources = (*self._sources, self._control)
             coroutines = [self._publish(), *map(self._follow, sources)]
+            if self._exchange is not None:
+                coroutines.append(self._exchange.run())
             if self._statuses is not None:
                 coroutines.append(self._write_statuses(self._statuses))
             if self._memory is not None:
@@ -194,6 +207,9 @@ class ControlPlane:
         demand = self._loop.demand
         interval = timedelta(seconds=demand.interval)
         self._server.ask_for_load(demand.clusters, interval)
+
+    def _is_leading(self) -> bool:
+        return self._statuses is not None and self._statuses.is_leading
 
     def _report_seconds(self) -> float:
         return self._server.report_interval.total_seconds()
@@ -307,6 +323,28 @@ def _in_cluster(
     return (
         KubernetesSource(KubeApi(*settings.kubeconfigs), mirrored, documents),
         PolicyStatuses(KubeApi(*settings.kubeconfigs), mirrored, survey, place),
+    )
+
+
+def _exchange(
+    settings: ServeSettings,
+    lease: tuple[str, str],
+    loop: ControlLoop,
+    statuses: "PolicyStatuses",
+) -> "WeightExchange":
+    """Return what tells the other replicas of load and weights, and hears of theirs."""
+    from xds_server.policy_status.trouble import Topic  # noqa: PLC0415
+    from xds_server.replicas.lease import LeaseName  # noqa: PLC0415
+    from xds_server.sources.kube_api import KubeApi  # noqa: PLC0415
+    from xds_server.weight_exchange import WeightExchange  # noqa: PLC0415
+
+    return WeightExchange(
+        KubeApi(*settings.kubeconfigs),
+        LeaseName(*lease),
+        settings.replica_name,
+        loop,
+        said=partial(statuses.troubles.judge, Topic.LOAD),
+        heard=partial(statuses.troubles.judge, Topic.WEIGHTS),
     )
 
 

@@ -261,7 +261,7 @@ class Metrics(Observer):
         """Show who of several replicas leads, by what each says when it is asked."""
         Gauge(
             "xds_server_leader",
-            "1 if this replica writes the statuses of policies, else 0.",
+            "1 if this replica writes statuses and computes weights, else 0.",
             registry=self.registry,
         ).set_function(is_leading)
 

@@ -99,6 +99,10 @@ _LONGEST_REPLICA: Final = LONGEST_NAME - LONGEST_LABEL - 1
 """Its Lease is named by the Lease they elect by, a dash, and the replica."""
 
 
+_LONGEST_LEASE: Final = LONGEST_LABEL - len(".weights")
+"""What replicas say of weights is in Leases that are named by it and this."""
+
+
 def _namespaced(value: object) -> object:
     """Return the namespace and the name that *value* has with a slash between."""
     if not isinstance(value, str):
@@ -106,6 +110,9 @@ def _namespaced(value: object) -> object:
     parts = tuple(value.split("/"))
     if len(parts) != 2 or not all(map(is_dns_label, parts)):  # noqa: PLR2004
         message = f"must be NAMESPACE/NAME (got {value!r})"
+        raise ValueError(message)
+    if len(parts[1]) > _LONGEST_LEASE:
+        message = f"its name must have at most {_LONGEST_LEASE} characters"
         raise ValueError(message)
     return parts
 
@@ -209,7 +216,7 @@ class ServeSettings(MeshSettings):
         Field(
             None,
             description="NAMESPACE/NAME of a Lease by which several replicas elect the "
-            "one that writes statuses; without it this one does.",
+            "one that writes statuses and computes weights; without it this one does.",
         )
     )
     replica: Annotated[str, AfterValidator(_dns_name)] | None = Field(

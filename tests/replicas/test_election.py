@@ -106,6 +106,24 @@ def test_one_leads_and_another_at_once_when_it_stops() -> None:
     assert first.troubles[-1] is None
 
 
+def test_who_was_stopped_for_longer_than_its_lease_leads_no_more() -> None:
+    """From the first moment: its tasks have not run since."""
+    world = World()
+    (first,) = candidates(world, 1)
+
+    async def scene() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(first.run())
+            await world.until(lambda: bool(world.leading))
+            before = first.election.is_leading
+            first.election._renewed_at -= TERM.deadline.total_seconds()
+            after = first.election.is_leading
+            assert (before, after) == (True, False)
+            running.cancel()
+
+    play(scene)
+
+
 def test_who_is_cut_off_stops_before_another_begins() -> None:
     world = World()
     both = candidates(world, 2)

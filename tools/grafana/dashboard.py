@@ -56,7 +56,8 @@ def replicas() -> table.Panel:
         .title("Replicas")
         .description(
             "What each replica says of itself. One of several leads: it writes the "
-            "statuses of policies. The column is not there without a Kubernetes API."
+            "statuses of policies and computes weights. The column is not there "
+            "without a Kubernetes API."
         )
         .datasource(SOURCE)
         .with_transformation(dashboard.DataTransformerConfig("merge", options={}))

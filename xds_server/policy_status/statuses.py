@@ -32,21 +32,21 @@ class PolicyStatuses(Observer):
         place: Place | None = None,
     ) -> None:
         self._api = api
-        self._troubles = Troubles()
+        self.troubles = Troubles()
         self._team = (
-            Team(api, place, lambda: survey(()), self._troubles) if place else None
+            Team(api, place, lambda: survey(()), self.troubles) if place else None
         )
         self._writer = StatusWriter(
             api,
             mirrored,
             lambda: survey(self._team.peers if self._team else ()),
-            troubles=self._troubles,
+            troubles=self.troubles,
         )
 
     @property
     def problems(self) -> tuple[Problem, ...]:
         """What keeps statuses or Events from being written."""
-        return self._troubles.problems
+        return self.troubles.problems
 
     @property
     def is_leading(self) -> bool:

@@ -19,10 +19,12 @@ class Topic(StrEnum):
 
     STATUSES = "write statuses of policies"
     EVENTS = "write events of policies"
-    ELECTION = "elect who writes statuses of policies"
+    ELECTION = "elect who writes statuses and computes weights"
     COUNTS = "say in one Lease how far policies have come"
     REPORT = "tell other replicas how far policies have come"
     ROLL = "hear from other replicas how far policies have come"
+    LOAD = "tell other replicas of load and weights"
+    WEIGHTS = "hear from other replicas of load and weights"
 
 
 _GROUP: Final = API_VERSION.partition("/")[0]
@@ -33,6 +35,8 @@ _PERMISSIONS: Final = {
     Topic.ELECTION: f"get, create and patch {_LEASES}",
     Topic.REPORT: f"create, patch and delete {_LEASES}",
     Topic.ROLL: f"list, watch and delete {_LEASES}",
+    Topic.LOAD: f"create, patch and delete {_LEASES}",
+    Topic.WEIGHTS: f"list, watch and delete {_LEASES}",
 }
 
 

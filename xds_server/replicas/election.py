@@ -72,8 +72,12 @@ class Election:
 
     @property
     def is_leading(self) -> bool:
-        """Whether this replica leads."""
-        return self._is_leading
+        """Whether this replica leads.
+
+        One that was stopped for longer than its Lease does not, from the first moment.
+        """
+        deadline = self._renewed_at + self._term.deadline.total_seconds()
+        return self._is_leading and asyncio.get_running_loop().time() < deadline
 
     async def run(self, lead: Callable[[], Coroutine[None, None, None]]) -> None:
         """Stand for election for ever; *lead* runs while it is won."""

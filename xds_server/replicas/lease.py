@@ -30,6 +30,10 @@ class LeaseName(NamedTuple):
         """Its path on an API server."""
         return f"{collection_path(self.namespace)}/{self.name}"
 
+    def about(self, topic: str) -> "LeaseName":
+        """Return what replicas are called by who tell each other of *topic* there."""
+        return LeaseName(self.namespace, f"{self.name}.{topic}")
+
     def of_replica(self, replica: str) -> "LeaseName":
         """Return the Lease of one replica of those that elect by this one."""
         return LeaseName(self.namespace, f"{self.name}-{replica}")

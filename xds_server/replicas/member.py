@@ -29,6 +29,7 @@ REPORT: Final = "traffic.xds-server.dev/report"
 LONGEST: Final = 200_000
 """So many characters fit beside what others may annotate (256 KiB in all)."""
 
+_NOT_FOUND: Final = 404
 _LONGEST_PAUSE: Final = 5.0
 _FAREWELL: Final = 2.0
 
@@ -36,7 +37,8 @@ _FAREWELL: Final = 2.0
 class Member:
     """The replica *replica* of those that elect by the Lease *name*.
 
-    *report* is told why the Lease cannot be kept, and None once it can be.
+    *report* is told why the Lease cannot be kept, and None once it can be. A Lease that
+    *stays* when the replica stops is heard until it runs out.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Member:
         *,
         report: Callable[[KubeError | KubeConfigError | None], None],
         term: Term = Term(),  # noqa: B008 - frozen
+        stays: bool = False,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._api = api
@@ -54,6 +57,7 @@ class Member:
         self._replica = replica
         self._report = report
         self._term = term
+        self._stays = stays
         self._clock = clock
         self._text = ""
         self._version = ""
@@ -64,6 +68,21 @@ class Member:
         if text != self._text:
             self._text = text
             self._is_new.set()
+
+    async def recall(self) -> str:
+        """Return what a replica of this name said last; nothing if there was none.
+
+        Raises:
+            KubeError: the API server does not say.
+            KubeConfigError: it cannot be asked.
+        """
+        try:
+            body = await self._api.get(self._name.of_replica(self._replica).path, {})
+        except KubeError as error:
+            if error.status != _NOT_FOUND:
+                raise
+            return ""
+        return decode(body, Lease).metadata.annotations.get(REPORT, "")
 
     async def run(self) -> None:
         """Be on the roll for ever, from the first word on."""
@@ -76,7 +95,8 @@ class Member:
                     async with asyncio.timeout(self._term.duration.total_seconds() / 3):
                         await self._is_new.wait()
         finally:
-            await self._leave()
+            if not self._stays:
+                await self._leave()
 
     async def _renew(self) -> None:
         async for attempt in attempts(self._report, longest_pause=_LONGEST_PAUSE):

@@ -1,0 +1,179 @@
+"""Replicas tell each other of load and weights, so that all serve the same weights.
+
+In: what the control loop has to say, and the Leases of the other replicas. Out: a Lease
+of this one's own, and events of the weights that another has computed. Who computes,
+and what of it counts, is the loop's business (`control.team`).
+
+It is a source that has listed when the others were heard: a replica that comes serves
+the weights that there are, from its first answer on.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import structlog
+from msgspec.structs import replace
+
+from xds_server.control.loop import MOST_SHARED, ControlLoop
+from xds_server.control.memory import YOUNG
+from xds_server.control.word import Word, decode, encode
+from xds_server.mesh.event import Event, Listed
+from xds_server.replicas.lease import LeaseName, Term
+from xds_server.replicas.member import LONGEST, Member
+from xds_server.replicas.roll import Roll
+from xds_server.sources.kube_api import KubeApi, KubeConfigError, KubeError
+
+TERM: Final = Term(duration=timedelta(seconds=45))
+"""Renewed every 15 s, unless there is something to say, which is every 10 s."""
+_LOOK: Final = 0.25
+"""Seconds after which it is looked whether there is something to say."""
+_SETTLE: Final = 0.25
+"""Seconds in which other ports take their steps, too."""
+_PAUSE: Final = 2.0
+"""The least seconds between two words."""
+_REFRESHED: Final = 60.0
+"""Seconds after which a word is said again, so that it is young."""
+_FORBIDDEN: Final = 403
+
+logger = structlog.get_logger(__name__)
+
+Report = Callable[[KubeError | KubeConfigError | None], None]
+
+
+class WeightExchange:
+    """The replica *replica* of those that elect by *lease*.
+
+    *said* and *heard* are told why one of the two does not work, and None once it does;
+    *clock* says the time of day, which others compare roughly.
+    """
+
+    name: Final = "replicas"
+
+    def __init__(
+        self,
+        api: KubeApi,
+        lease: LeaseName,
+        replica: str,
+        loop: ControlLoop,
+        *,
+        said: Report,
+        heard: Report,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._api = api
+        self._loop = loop
+        self._heard = heard
+        self._clock = clock
+        name = lease.about("weights")
+        self._member = Member(api, name, replica, report=said, term=TERM, stays=True)
+        self._news = asyncio.Event()
+        self._roll = Roll(
+            api, name, replica, changed=self._news.set, report=self._hear_of
+        )
+        self._is_deaf = False
+        self._begun = asyncio.Event()
+        self._texts: dict[str, tuple[str, Word]] = {}
+        self._most = MOST_SHARED
+        self._is_cut = False
+
+    async def run(self) -> None:
+        """Tell and hear for ever.
+
+        Raises:
+            KubeConfigError: the configuration cannot be read.
+        """
+        async with self._api.connected(), asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._roll.run(), name="hear of weights")
+            # What it said before it was started again is to be read first.
+            await self._begun.wait()
+            tasks.create_task(self._member.run(), name="tell of weights")
+            await self._speak()
+
+    async def batches(self) -> AsyncIterator[tuple[Event, ...]]:
+        """Yield the weights that another computes, as they change; never ends."""
+        while not self._roll.is_heard and not self._is_deaf:
+            await self._next()
+        words = await self._words()
+        if former := await self._former():
+            words = {**words, "": former}
+        yield (*self._hear(words), Listed(source=self.name))
+        self._begun.set()
+        while True:
+            await self._next()
+            if events := self._hear(await self._words()):
+                yield events
+
+    async def _next(self) -> None:
+        await self._news.wait()
+        self._news.clear()
+
+    def _hear(self, words: Mapping[str, Word]) -> tuple[Event, ...]:
+        """Take in what others say; who cannot hear them does not compute."""
+        if not self._roll.is_heard:
+            return ()
+        return self._loop.hear(words, asyncio.get_running_loop().time())
+
+    async def _words(self) -> Mapping[str, Word]:
+        """Return what each of the others says."""
+        reports = self._roll.reports
+        for name in self._texts.keys() - reports.keys():
+            del self._texts[name]
+        for name, text in reports.items():
+            if self._texts.get(name, ("",))[0] != text:
+                self._texts[name] = text, await self._read(text)
+        return {name: word for name, (_, word) in self._texts.items()}
+
+    async def _former(self) -> Word | None:
+        """Return what this replica said before it was started again."""
+        try:
+            return await self._read(await self._member.recall())
+        except (KubeError, KubeConfigError):
+            return None  # what is wrong is told when it says something
+
+    async def _read(self, text: str) -> Word:
+        """Return what *text* says; weights that are old are none."""
+        word = await asyncio.to_thread(decode, text)
+        is_old = self._clock().timestamp() - word.said_at > YOUNG.total_seconds()
+        return replace(word, speaks=False) if is_old else word
+
+    def _hear_of(self, error: KubeError | KubeConfigError | None) -> None:
+        """Take in why others cannot be heard; what is not allowed is not waited for."""
+        self._heard(error)
+        if isinstance(error, KubeError) and error.status == _FORBIDDEN:
+            self._is_deaf = True
+            self._news.set()
+
+    async def _speak(self) -> None:
+        """Say what there is to say whenever it is something else."""
+        loop, said, said_at = asyncio.get_running_loop(), -1, float("-inf")
+        while True:
+            self._loop.look()
+            is_old = said_at + _REFRESHED <= loop.time()
+            if self._loop.changes == said and not is_old:
+                await asyncio.sleep(_LOOK)
+                continue
+            await asyncio.sleep(_SETTLE)
+            said, said_at = self._loop.changes, loop.time()
+            self._member.say(await self._text())
+            await asyncio.sleep(_PAUSE)
+
+    async def _text(self) -> str:
+        """Return what there is to say: of so many ports as have room."""
+        now = asyncio.get_running_loop().time()
+        while True:
+            word = self._loop.word(now, self._most)
+            word = replace(word, said_at=self._clock().timestamp())
+            text = await asyncio.to_thread(encode, word)
+            if len(text) <= LONGEST:
+                break
+            self._most = self._most * 3 // 4
+        if word.last is not None and not self._is_cut:
+            logger.warning(
+                "too many endpoints: each replica weighs the last ports by itself",
+                shared=self._most,
+                last="{}/{}:{}".format(*word.last),
+            )
+        self._is_cut = word.last is not None
+        return text

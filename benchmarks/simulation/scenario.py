@@ -46,6 +46,7 @@ class Scenario:
     sidecars: int = 1
     interval: float = 2.0
     loss: float = 0.0
+    delay: float = 0.0
     length: float = 0.0
     method: Callable[[], Method] = Loop
 
@@ -60,6 +61,7 @@ class Scenario:
             sidecars=self.sidecars,
             interval=self.interval,
             loss=self.loss,
+            delay=self.delay,
             spare=self.spare,
         )
         self.happening(world, plan.event)

@@ -25,7 +25,8 @@ class World:
     """What there is: `servers` by number, of which those in `present` get requests.
 
     `rate` is requests a second in all, at first *load* of what the servers can do;
-    `loss` the part of reports that do not arrive. The last *spare* servers of *speeds*
+    `loss` the part of reports that do not arrive. The weights that follow of a step's
+    reports are there *delay* seconds later. The last *spare* servers of *speeds*
     are not present at first.
     """
 
@@ -40,6 +41,7 @@ class World:
         sidecars: int = 1,
         interval: float = 2.0,
         loss: float = 0.0,
+        delay: float = 0.0,
         spare: int = 0,
     ) -> None:
         self.random = Random(seed)  # noqa: S311 - repeatable, no secret
@@ -53,6 +55,7 @@ class World:
         self.present = list(range(len(speeds) - spare))
         self.rate = load * self.capacity
         self.loss = loss
+        self._delay = delay
         self.record = Record()
         self._interval = interval
         self._sidecars = [
@@ -107,6 +110,16 @@ class World:
 
         self.at(time, report)
 
+    def _apply_later(self, weights: Weights) -> None:
+        def apply(world: World) -> None:
+            if weights.keys() == world._named().keys():
+                world._apply(weights)
+
+        if self._delay:
+            self.at(self.now + self._delay, apply)
+        else:
+            self._apply(weights)
+
     def _let_pass(self, until: float) -> None:
         """Let requests come and end until *until*."""
         draw, sidecars, servers = self.random.random, self._sidecars, self.servers
@@ -142,7 +155,7 @@ class World:
         observation = self._period.close(self.now, names)
         weights = self.method.step(observation, self._named())
         if weights is not None:
-            self._apply(weights)
+            self._apply_later(weights)
         self.at(self.now + self.method.period, _step)
 
     def sample(self) -> None:

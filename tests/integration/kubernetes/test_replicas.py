@@ -140,7 +140,10 @@ async def test_one_replica_writes_what_all_have_counted(
 async def test_another_leads_at_once_when_one_stops(
     namespace: Namespace, policies: Policies
 ) -> None:
-    """And the Lease of the one that stopped is gone, and what it counted."""
+    """And the Lease of the one that stopped is gone, and what it counted.
+
+    What it knew of weights stays for a while.
+    """
     async with replica(namespace, "b") as b, sidecar(b, "two"):
         async with replica(namespace, "a") as a, sidecar(a, "one"):
             await policies.create("web")
@@ -148,7 +151,8 @@ async def test_another_leads_at_once_when_one_stops(
         await policies.until("web", "Distributed", "True", "1 of 1 sidecars")
         assert "xds_server_leader 1.0" in await metrics(b)
         held = await leases(namespace)
-        assert held.keys() == {ELECTED, f"{ELECTED}-b"}
+        weights = {f"{ELECTED}.weights-{each}" for each in "ab"}
+        assert held.keys() == {ELECTED, f"{ELECTED}-b"} | weights
         assert held[ELECTED].startswith("b_")
 
 

@@ -26,7 +26,7 @@ def test_all_serve_the_weights_of_the_one_that_leads() -> None:
     assert fleet["a"].weights == fleet["b"].weights == fleet["c"].weights
     assert fleet["a"].history == fleet["b"].history == fleet["c"].history
     causes = {push.cause for push in fleet["b"].world.pushes}
-    assert causes == {Cause.ENDPOINTS, Cause.LEADER}
+    assert causes == {Cause.LEADER}
 
 
 def test_what_the_clients_of_all_saw_decides() -> None:

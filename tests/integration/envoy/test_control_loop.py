@@ -169,7 +169,6 @@ class Line(msgspec.Struct):
     version: str = ""
     versions: dict[str, str] = {}
     weights: dict[str, str] = {}
-    cause: str = ""
 
 
 def log_of(server: Server) -> list[Line]:

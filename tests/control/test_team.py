@@ -44,6 +44,20 @@ def test_what_the_clients_of_all_saw_decides() -> None:
     assert fleet["b"].weights == fleet["c"].weights == fleet["a"].weights
 
 
+def test_traffic_may_begin_long_after_the_replicas() -> None:
+    """Until then nobody says a word of weights: clients may have better ones."""
+    fleet = Fleet(*mesh(1, 2, 3), clients=(0, 1))
+    fleet["b"].answers = 0
+    fleet.elect("a")
+    fleet.run(MINUTE + 5)
+    assert [len(each.world.pushes) for each in fleet.replicas] == [0, 0]
+    fleet["b"].answers = 40
+    fleet.run(MINUTE)
+
+    assert fleet["b"].world.shares[3] > 1.5 * fleet["b"].world.shares[1]
+    assert fleet["a"].weights == fleet["b"].weights
+
+
 def test_a_replica_says_what_it_saw_before_each_step() -> None:
     """Once a period, in time: what is said counts in the next step."""
     fleet = learned(Fleet(*mesh(1, 2, 3), clients=(0, 1)))

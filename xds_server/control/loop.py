@@ -243,9 +243,12 @@ class ControlLoop:
             speaks=True,
             last=team.last,
             learned={
-                each.key: Learned(each.turn, each.due - now, each.loop.save())
+                each.key: Learned(
+                    each.turn,
+                    each.due - now,
+                    each.loop.save() if each.loop.is_settled else None,
+                )
                 for each in shared
-                if each.loop.is_settled
             },
         )
 
@@ -280,7 +283,7 @@ class ControlLoop:
             key = (upstream.namespace, upstream.service, upstream.port.number)
             state, learned = self._saved.pop(key, None), None
             if team is not None and (learned := team.learned(key)) is not None:
-                state = learned.state
+                state = learned.state or state
             loop, cause = self._begin(key, terms, period, state)
             member = _Member(key=key, loop=loop, due=self._even(now + period))
             if learned is not None:
@@ -318,6 +321,8 @@ class ControlLoop:
         member.turn = learned.turn
         ahead = learned.due - HASTE
         member.due = now + (ahead if ahead > 0 else ahead + member.loop.period)
+        if learned.state is None:
+            return False
         try:
             return member.loop.adopt(learned.state)
         except ValueError as error:

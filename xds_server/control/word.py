@@ -36,12 +36,13 @@ class Turn(NamedTuple):
 class Learned(NamedTuple):
     """What the controller of a port remembers, since `turn`.
 
-    In `due` seconds it takes the next step.
+    In `due` seconds it takes the next step. There is no `state` before anything is
+    known.
     """
 
     turn: Turn
     due: float
-    state: State
+    state: State | None
 
 
 class Part(NamedTuple):
@@ -78,14 +79,18 @@ class _Endpoint(EndpointState, frozen=True, kw_only=True, array_like=True):
     long: _Window = _Window()
 
 
-class _Learned(msgspec.Struct, frozen=True, array_like=True):
-    key: PortKey
-    turn: Turn
-    due: float
+class _State(msgspec.Struct, frozen=True, array_like=True):
     bases: dict[str, int]
     pushed: dict[str, int] | None
     endpoints: dict[str, _Endpoint]
     absent: dict[str, _Endpoint]
+
+
+class _Learned(msgspec.Struct, frozen=True, array_like=True):
+    key: PortKey
+    turn: Turn
+    due: float
+    state: _State | None
 
 
 class _Sums(msgspec.Struct, frozen=True, array_like=True):
@@ -153,29 +158,37 @@ def decode(text: str) -> Word:
 
 def _written(key: PortKey, learned: Learned) -> _Learned:
     turn, due, state = learned
+    return _Learned(key, turn, due, None if state is None else _written_state(state))
+
+
+def _written_state(state: State) -> _State:
     endpoints, absent = (
         {
             name: msgspec.convert(each, _Endpoint, from_attributes=True)
-            for name, each in group
+            for name, each in group.items()
         }
-        for group in (state.endpoints.items(), state.absent.items())
+        for group in (state.endpoints, state.absent)
     )
     pushed = None if state.pushed is None else dict(state.pushed)
-    return _Learned(key, turn, due, dict(state.bases), pushed, endpoints, absent)
+    return _State(dict(state.bases), pushed, endpoints, absent)
 
 
 def _read(told: _Learned) -> Learned:
+    state = None if told.state is None else _read_state(told.state)
+    return Learned(told.turn, told.due, state)
+
+
+def _read_state(told: _State) -> State:
     endpoints, absent = (
         {
             name: msgspec.convert(each, EndpointState, from_attributes=True)
-            for name, each in group
+            for name, each in group.items()
         }
-        for group in (told.endpoints.items(), told.absent.items())
+        for group in (told.endpoints, told.absent)
     )
-    state = State(
+    return State(
         bases=told.bases, endpoints=endpoints, pushed=told.pushed, absent=absent
     )
-    return Learned(told.turn, told.due, state)
 
 
 def _written_part(key: PortKey, part: Part) -> _Part:

@@ -84,6 +84,14 @@ def test_a_liar_is_held_to_what_other_replicas_saw(
         assert 0 <= added <= max(most, beside * HONEST) + 1
 
 
+def test_who_has_little_traffic_takes_none_from_others() -> None:
+    """One client with five requests, beside two of an honest replica with a hundred."""
+    quiet = observed({"quiet": {A: 5}})
+    together = join(quiet, [observed(honest(1, "x")), observed(honest(2, "y"))])
+
+    assert together.endpoints[A].issued == 3 * HONEST + 5
+
+
 def test_who_lies_of_one_endpoint_still_tells_endpoints_apart() -> None:
     gateway = observed({"gateway": {A: 60 * HONEST, B: 30 * HONEST}})
     together = join(gateway, [observed(honest(6))])

@@ -5,12 +5,14 @@ reported to it. Where they did not, all that it saw of an endpoint is held here 
 the other replicas saw, by the same rule: as if one client had said it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from statistics import median
 
 from xds_server.control.influence import LEAST_ANSWERS, LEAST_OTHERS, most_of
 from xds_server.control.observation import EndpointSums, Observation
+
+Measure = Callable[[EndpointSums], float]
 
 
 def join(own: Observation, others: Sequence[Observation]) -> Observation:
@@ -70,17 +72,17 @@ class _Total:
         self.parts = parts
         self._clients = sum(each.clients for each in parts)
         self._answers = sum(each.answers for each in parts)
-        self._number = sum(map(_number, parts))
-        self._load = sum(each.load for each in parts)
-        self._least = sum(each.least_in_progress or 0.0 for each in parts)
 
     def factor(self, part: EndpointSums) -> float:
         """Return what to take *part* times, at most 1, where it is one client's."""
         if not self._has_witnesses(part):
             return 1.0
-        parts = (self._load, part.load), (self._number, _number(part))
-        factors = (self._most(all_, own, part) / own for all_, own in parts if own > 0)
-        return min(1.0, *factors)
+        factors = (
+            self._most(measure, part) / own
+            for measure in (_number, _load)
+            if (own := measure(part)) > 0
+        )
+        return min((1.0, *factors))
 
     def sums(self, parts: Iterator[tuple[EndpointSums, float]]) -> EndpointSums:
         """Return the sum of *parts*, each times its factor where it was not held."""
@@ -106,7 +108,7 @@ class _Total:
     def _held(self, part: EndpointSums, factor: float) -> EndpointSums:
         least = part.least_in_progress
         if least and self._has_witnesses(part):
-            least = min(least, self._most(self._least, least, part))
+            least = min(least, self._most(_least, part))
         return replace(
             part,
             issued=round(part.issued * factor),
@@ -117,10 +119,15 @@ class _Total:
             least_in_progress=least,
         )
 
-    def _most(self, whole: float, own: float, part: EndpointSums) -> float:
-        """Return what *part* may count for: the mean of others is that of the next."""
-        others = whole - own
-        return most_of(whole, own, others / (self._clients - part.clients))
+    def _most(self, measure: Measure, part: EndpointSums) -> float:
+        """Return what *part* may count for.
+
+        What the next client says is what those of another replica say in the mean.
+        """
+        others = [each for each in self.parts if each is not part and each.clients]
+        next_ = max(measure(each) / each.clients for each in others)
+        own = measure(part)
+        return most_of(own + sum(map(measure, others)), own, next_)
 
     def _has_witnesses(self, part: EndpointSums) -> bool:
         return (
@@ -129,6 +136,14 @@ class _Total:
         )
 
 
-def _number(sums: EndpointSums) -> int:
+def _number(sums: EndpointSums) -> float:
     """Return how many requests, by whichever number says the most."""
     return max(sums.issued, sums.succeeded + sums.failed, sums.answers)
+
+
+def _load(sums: EndpointSums) -> float:
+    return sums.load
+
+
+def _least(sums: EndpointSums) -> float:
+    return sums.least_in_progress or 0.0

@@ -119,7 +119,7 @@ def test_check_says_what_it_read_and_what_else_it_found() -> None:
     number = len([*POLICIES.glob("*.yaml")])
 
     assert done.returncode == 0
-    assert done.stderr == f"0 errors in 0 files ({number} files read, 5 warnings)\n"
+    assert done.stderr == f"0 errors in 0 files ({number} files read, 6 warnings)\n"
 
 
 def test_check_says_when_there_was_nothing_to_read(tmp_path: Path) -> None:

@@ -54,10 +54,10 @@ from xds_server.weight_metrics import WeightMetrics
 if TYPE_CHECKING:
     from xds_server.policy_status.statuses import PolicyStatuses
     from xds_server.policy_status.survey import Peer
+    from xds_server.sources.pod_metrics import PodMetricsReader
     from xds_server.weight_exchange import WeightExchange
 
 logger = structlog.get_logger(__name__)
-
 
 _QUIET: Final = timedelta(milliseconds=10)
 """Changes that follow each other faster than this are published together."""
@@ -86,8 +86,10 @@ class ControlPlane:
         documents, sources = DocumentSet(), list[Source]()
         if paths := tuple(paths):
             sources.append(FilesSource(paths, documents))
+        self._pods: PodMetricsReader | None = None
         if settings.kubernetes:
-            source, self._statuses = _in_cluster(settings, documents, self._survey)
+            cluster = _in_cluster(settings, documents, self._survey)
+            source, self._statuses, self._pods = cluster
             sources.append(source)
         journal = Journal()
         self._memory = Memory(settings.state_file) if settings.state_file else None
@@ -177,6 +179,8 @@ class ControlPlane:
                 coroutines.append(self._write_statuses(self._statuses))
             if self._memory is not None:
                 coroutines.append(self._keep_weights(self._memory))
+            if self._pods is not None:
+                coroutines.append(self._pods.run(self._control.take))
             for coroutine in coroutines:
                 stack.callback(tasks.create_task(coroutine).cancel)
             yield
@@ -205,8 +209,9 @@ class ControlPlane:
 
     def _ask_for_load(self) -> None:
         demand = self._loop.demand
-        interval = timedelta(seconds=demand.interval)
-        self._server.ask_for_load(demand.clusters, interval)
+        self._server.ask_for_load(demand.clusters, timedelta(seconds=demand.interval))
+        if self._pods is not None:
+            self._pods.ask_for(demand.namespaces)
 
     def _is_leading(self) -> bool:
         return self._statuses is not None and self._statuses.is_leading
@@ -241,7 +246,6 @@ class ControlPlane:
                 gc.freeze()
                 gc.set_threshold(*_COLLECTED_AT)
                 logger.info("ready", services=len(self._index.services))
-
             if self._statuses is not None:
                 self._statuses.recount()
 
@@ -273,7 +277,8 @@ class ControlPlane:
     def _problems(self) -> tuple[Problem, ...]:
         """Return what is wrong beside what the index knows."""
         told = self._statuses.problems if self._statuses else ()
-        return (*self._publisher.problems, *told)
+        read = self._pods.problems if self._pods else ()
+        return (*self._publisher.problems, *told, *read)
 
     def _status(self) -> Json:
         return status_of(
@@ -304,8 +309,8 @@ def _in_cluster(
     settings: ServeSettings,
     documents: DocumentSet,
     survey: "Callable[[Sequence[Peer]], Survey]",
-) -> "tuple[Source, PolicyStatuses]":
-    """Return what hears from an API server, and what writes to it."""
+) -> "tuple[Source, PolicyStatuses, PodMetricsReader]":
+    """Return what hears from an API server, what writes to it, and what meters Pods."""
     # These take a quarter of a second to import.
     from xds_server.policy_status.statuses import PolicyStatuses  # noqa: PLC0415
     from xds_server.policy_status.team import Place  # noqa: PLC0415
@@ -315,6 +320,7 @@ def _in_cluster(
         KubernetesSource,
         collections,
     )
+    from xds_server.sources.pod_metrics import PodMetricsReader  # noqa: PLC0415
 
     mirrored = tuple(collections(settings.namespace, settings.selector))
     place = None
@@ -323,6 +329,7 @@ def _in_cluster(
     return (
         KubernetesSource(KubeApi(*settings.kubeconfigs), mirrored, documents),
         PolicyStatuses(KubeApi(*settings.kubeconfigs), mirrored, survey, place),
+        PodMetricsReader(KubeApi(*settings.kubeconfigs)),
     )
 
 

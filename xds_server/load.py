@@ -1,7 +1,8 @@
-"""What Envoys say of the traffic that they sent: values that any layer may hold.
+"""What is measured of endpoints: values that any layer may hold.
 
-A report is what one client measured since its report before. Nothing in it is believed
-yet: numbers may be absurd, clusters and endpoints unknown.
+A report is what one client says of the traffic that it sent since its report before.
+Nothing in it is believed yet: numbers may be absurd, clusters and endpoints unknown.
+What a Pod used is the word of the Kubernetes metrics API.
 """
 
 from collections.abc import Mapping
@@ -52,3 +53,20 @@ class LoadReport:
 
     node_id: str
     clusters: tuple[ClusterLoad, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodUsage:
+    """What the containers of a Pod used together, on the average of some time.
+
+    `cpu` is in cores, for the `window` seconds before `timestamp`, a Unix time by the
+    clock of whoever measured. When it was read that was `age` seconds ago, below 0
+    where clocks differ.
+    """
+
+    namespace: str
+    name: str
+    cpu: float
+    timestamp: float
+    window: float
+    age: float

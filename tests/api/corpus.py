@@ -23,6 +23,8 @@ VARIANTS = {
     "PerformanceBased": "type: PerformanceBased",
     "PerformanceBased metrics": "type: PerformanceBased, "
     "performanceBased: {metrics: [cpu_utilization]}",
+    "PerformanceBased CPU": "type: PerformanceBased, "
+    "performanceBased: {metrics: [kubernetes.cpu]}",
     "PerformanceBased OrcaHeaders": "type: PerformanceBased, "
     "performanceBased: {source: OrcaHeaders}",
     "PerformanceBased OrcaOutOfBand": "type: PerformanceBased, "
@@ -34,6 +36,7 @@ WITH_SLOW_START = {
     "LeastRequest",
     "PerformanceBased",
     "PerformanceBased metrics",
+    "PerformanceBased CPU",
     "PerformanceBased OrcaHeaders",
     "PerformanceBased OrcaOutOfBand",
 }
@@ -46,6 +49,7 @@ WITH_WEIGHTS = {
     "IPHash",
     "PerformanceBased",
     "PerformanceBased metrics",
+    "PerformanceBased CPU",
 }
 HASHED = {"RingHash", "Maglev"}
 BLOCKS = {
@@ -193,7 +197,9 @@ NAMES: list[tuple[str, list[str], list[str], str | tuple[str, ...]]] = [
      ("refers to group", "must follow", "must be printable")),
 ]  # fmt: skip
 
-METRIC = "performanceBased.metrics[0]"
+METRICS = "performanceBased.metrics"
+METRIC = f"{METRICS}[0]"
+CPU_COMPUTED = "kubernetes.cpu is only allowed when source is ControlPlane"
 RULE = "{{type: Weighted, weights: {{rules: [{{{}}}]}}}}"
 SOURCES = "matchLabels, addresses, fromAnnotation, fromLabel, fromResourceRequest"
 QUANTITY = "must be a Kubernetes quantity above 0, such as 100m or 1Gi"
@@ -273,6 +279,14 @@ LISTS: list[tuple[str, str]] = [
     (
         ORCA.format("metrics: [5]"),
         f"{METRIC}: must be a string (got 5)",
+    ),
+    (
+        COMPUTED.format("metrics: [cpu_utilization, kubernetes.cpu]"),
+        f"{METRICS}: must have no other entry beside kubernetes.cpu (got 2)",
+    ),
+    (
+        OUT_OF_BAND.format("metrics: [kubernetes.cpu]"),
+        f"{METRICS}: {CPU_COMPUTED} (got OrcaOutOfBand)",
     ),
 ]
 
@@ -452,6 +466,8 @@ MORE: list[str] = [
     ORCA.format("metrics: ['named_metrics.a b']"),
     ORCA.format("metrics: [named_metrics.]"),
     COMPUTED.format("metrics: [named_metrics.queue]"),
+    COMPUTED.format("metrics: [kubernetes.memory]"),
+    ORCA.format("metrics: [kubernetes.cpu, cpu_utilization]"),
     COMPUTED.format("balance: LeastRequest"),
     COMPUTED.format("balance: Random"),
     COMPUTED.format("source: ControlPlane, errorPenalty: 1"),
@@ -531,7 +547,10 @@ LOCALITIES = {
     "LoadAware": "{type: LoadAware}",
 }
 _PLAIN = {"RoundRobin", "Random", "Weighted RoundRobin", "LeastRequest"}
-ZONED = {*_PLAIN, "PerformanceBased", "PerformanceBased metrics"}
+ZONED = {
+    *(*_PLAIN, "PerformanceBased"),
+    *("PerformanceBased metrics", "PerformanceBased CPU"),
+}
 """The algorithms that can route by zones."""
 LOADED = {*_PLAIN, "PerformanceBased metrics", "PerformanceBased OrcaHeaders"}
 """Those that can do so by load, with the endpoints' reports in answers."""

@@ -13,7 +13,9 @@ NOT = {
     "Maglev": "loadBalancer.type Maglev",
     "IPHash": "loadBalancer.type IPHash",
     "PerformanceBased": "loadBalancer.performanceBased.source ControlPlane "
-    "without metrics",
+    "without metrics that endpoints report",
+    "PerformanceBased CPU": "loadBalancer.performanceBased.source ControlPlane "
+    "without metrics that endpoints report",
     "PerformanceBased OrcaHeaders": "loadBalancer.performanceBased.source OrcaHeaders",
     "PerformanceBased OrcaOutOfBand": "loadBalancer.performanceBased.source "
     "OrcaOutOfBand",

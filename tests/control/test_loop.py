@@ -21,7 +21,7 @@ from xds_server.api.policy import PerformanceBalance
 from xds_server.control import loop as module
 from xds_server.control.audit import Dropped
 from xds_server.control.controller import Reason
-from xds_server.control.loop import Demand
+from xds_server.control.demand import Demand
 from xds_server.control.parameter import Parameters
 from xds_server.control.standing import Cause
 

@@ -27,7 +27,7 @@ from xds_server.api.health_check import Statuses, TcpCheck
 from xds_server.api.load_balancer import LoadBalancer
 from xds_server.api.locality import LoadAware, PlaceName, Proximity
 from xds_server.api.model import Model
-from xds_server.api.performance import PerformanceBased
+from xds_server.api.performance import POD_CPU, PerformanceBased
 from xds_server.api.policy import (
     API_VERSION,
     CertificateAuthority,
@@ -87,7 +87,7 @@ _TEXTS_OF: Final[Mapping[tuple[type[Model], str], Sequence[str]]] = {
     (ResourceRequest, "divisor"): ("100m", "1", "1Ki", "1e-3"),
     (TcpCheck, "send"): ("00", "fF" * 1024),
     (TcpCheck, "receive"): ("00", "fF" * 1024),
-    (PerformanceBased, "metrics"): _METRICS,
+    (PerformanceBased, "metrics"): (*_METRICS, POD_CPU),
     (LoadAware, "metrics"): _METRICS,
 }
 

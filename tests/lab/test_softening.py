@@ -41,6 +41,14 @@ from xds_server.lab.softening import soften
             {"loadBalancer": {"performanceBased": {"source": "OrcaHeaders"}}},
             {"loadBalancer": {"performanceBased": {"source": "OrcaHeaders"}}},
         ),
+        (
+            {"loadBalancer": {"performanceBased": {"metrics": ["kubernetes.cpu"]}}},
+            {"loadBalancer": {"performanceBased": {}}},
+        ),
+        (
+            {"loadBalancer": {"performanceBased": {"metrics": ["cpu_utilization"]}}},
+            {"loadBalancer": {"performanceBased": {"metrics": ["cpu_utilization"]}}},
+        ),
     ],
 )
 def test_what_is_about_the_labs_own_traffic_is_left_out(spec: Spec, left: Spec) -> None:

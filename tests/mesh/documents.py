@@ -1,8 +1,9 @@
 """Documents for tests of the mesh, as a decoder would hand them over."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from xds_server.api.document import Body, Document
+from xds_server.api.document import Body, Document, Revision
 from xds_server.api.kubernetes import (
     REGION,
     ZONE,
@@ -134,9 +135,13 @@ def pod(
     labels: Mapping[str, str] | None = None,
     annotations: Mapping[str, str] | None = None,
     requests: Sequence[str] = (),
+    revision: Revision | None = None,
 ) -> Document:
-    """Return a Pod of the namespace `shop`, a container for each CPU request."""
-    return document(
+    """Return a Pod of the namespace `shop`, a container for each CPU request.
+
+    It is in a file, unless it has a *revision* by an API server.
+    """
+    found = document(
         Pod(
             metadata=Metadata(
                 name=name,
@@ -152,6 +157,7 @@ def pod(
             ),
         )
     )
+    return replace(found, revision=revision)
 
 
 def policy(

@@ -10,7 +10,7 @@ from typing import Final
 from xds_server.api.algorithm import LoadBalancerType, Selection
 from xds_server.api.load_balancer import LoadBalancer
 from xds_server.api.locality import Locality, LocalityType
-from xds_server.api.performance import PerformanceSource
+from xds_server.api.performance import POD_CPU, PerformanceSource
 from xds_server.api.schema import FORBIDDEN, Rule, quoted
 from xds_server.api.typed_block import is_type
 
@@ -37,7 +37,9 @@ _UNFIT_SOURCES: Final[Mapping[LocalityType, Collection[PerformanceSource]]] = {
 reports in answers alone, which Envoys write themselves where they measure."""
 
 _SOURCE: Final = "loadBalancer.performanceBased.source"
-_MEASURED: Final = f"{_SOURCE} {PerformanceSource.CONTROL_PLANE} without metrics"
+_MEASURED: Final = (
+    f"{_SOURCE} {PerformanceSource.CONTROL_PLANE} without metrics that endpoints report"
+)
 
 HINT: Final = "use locality.type Weighted or Failover, or another loadBalancer"
 
@@ -84,7 +86,7 @@ def _unmeasured_rule(is_there: str) -> Rule:
         holds=f"{is_there}self.loadBalancer.type != "
         f"'{LoadBalancerType.PERFORMANCE_BASED}' || has({block}) && "
         f"({block}.source != '{PerformanceSource.CONTROL_PLANE}' || "
-        f"has({block}.metrics))",
+        f"has({block}.metrics) && !('{POD_CPU}' in {block}.metrics))",
         message=f"{LocalityType.LOAD_AWARE} cannot be combined with {_MEASURED}",
         at="locality",
         reason=FORBIDDEN,

@@ -36,15 +36,20 @@ class PerformanceBalance(Choice):
 _METRIC: Final = re.compile(
     r"(cpu|application|mem)_utilization|(named_metrics|utilization)\.[!-~]{1,128}"
 )
+_NAMES: Final = (
+    "cpu_utilization, application_utilization, mem_utilization, named_metrics.KEY, "
+    "utilization.KEY"
+)
 
 
 def _metric(text: str) -> str:
+    return _known(text, _NAMES)
+
+
+def _known(text: str, names: str) -> str:
     if not _METRIC.fullmatch(text):
-        complain(
-            f"must be the name of an ORCA metric{got(text)}",
-            hint="one of cpu_utilization, application_utilization, mem_utilization, "
-            "named_metrics.KEY, utilization.KEY",
-        )
+        message = f"must be the name of an ORCA metric{got(text)}"
+        complain(message, hint=f"one of {names}")
     return text
 
 
@@ -52,6 +57,21 @@ MetricName = Annotated[
     str, AfterValidator(_metric), form(pattern=f"^({_METRIC.pattern})$")
 ]
 """The name of a metric in a report of load (ORCA)."""
+
+POD_CPU: Final = "kubernetes.cpu"
+"""The CPU that a Pod uses, for what it requests, by the Kubernetes metrics API."""
+
+
+def _metric_or_cpu(text: str) -> str:
+    return text if text == POD_CPU else _known(text, f"{_NAMES}, {POD_CPU}")
+
+
+LoadName = Annotated[
+    str,
+    AfterValidator(_metric_or_cpu),
+    form(pattern=f"^({_METRIC.pattern}|{re.escape(POD_CPU)})$"),
+]
+"""What may be an endpoint's load: a metric that it reports, or `POD_CPU`."""
 
 _OUT_OF_BAND: Final = PerformanceSource.ORCA_OUT_OF_BAND
 _ORCA: Final = (PerformanceSource.ORCA_HEADERS, _OUT_OF_BAND)
@@ -68,6 +88,9 @@ _ONLY_WITH: Final[Mapping[str, tuple[PerformanceSource, ...]]] = {
 
 _SHORTEST_PERIOD: Final = timedelta(seconds=1)
 _PERIOD: Final = f"must be >= {format_duration(_SHORTEST_PERIOD)} when source is"
+_BY_CPU: Final = f"has(self.metrics) && '{POD_CPU}' in self.metrics"
+_CPU_ALONE: Final = f"must have no other entry beside {POD_CPU}"
+_CPU_COMPUTED: Final = f"{POD_CPU} is only allowed when source is {_CONTROL_PLANE}"
 _ORCA_DEFAULTS: Final[Mapping[str, object]] = {
     "metrics": ("cpu_utilization",),
     "updatePeriod": timedelta(seconds=1),
@@ -110,6 +133,17 @@ class PerformanceBased(Model):
             message=f"{_PERIOD} {_CONTROL_PLANE}",
             at="updatePeriod",
         ),
+        Rule(
+            holds=f"self.source == '{_CONTROL_PLANE}' || !({_BY_CPU})",
+            message=_CPU_COMPUTED,
+            at="metrics",
+            reason=FORBIDDEN,
+        ),
+        Rule(
+            holds=f"!({_BY_CPU}) || size(self.metrics) == 1",
+            message=_CPU_ALONE,
+            at="metrics",
+        ),
     )
 
     source: PerformanceSource = PerformanceSource.CONTROL_PLANE
@@ -120,11 +154,13 @@ class PerformanceBased(Model):
     """What balances by the weights: `LeastRequest`, which reacts to requests in flight
     at once, or `RoundRobin`, whose shares are the weights exactly; only with
     ControlPlane."""
-    metrics: tuple[MetricName, ...] = Field(default=(), min_length=1, max_length=16)
+    metrics: tuple[LoadName, ...] = Field(default=(), min_length=1, max_length=16)
     """What endpoints report about their load, of which the largest counts:
     `cpu_utilization`, `application_utilization`, `mem_utilization`,
-    `named_metrics.KEY`, `utilization.KEY`. Left out: with ControlPlane how long their
-    answers take, which Envoys measure, else `cpu_utilization`."""
+    `named_metrics.KEY`, `utilization.KEY`; or `kubernetes.cpu` alone: the CPU that the
+    Pod uses for what it requests, of the Kubernetes metrics API; only with
+    ControlPlane. Left out: with ControlPlane how long their answers take, which Envoys
+    measure, else `cpu_utilization`."""
     update_period: Annotated[Duration, Field(ge=timedelta(milliseconds=100))] = (
         timedelta(seconds=10)
     )
@@ -147,8 +183,21 @@ class PerformanceBased(Model):
 
     @property
     def is_measured(self) -> bool:
-        """Whether Envoys measure how long answers take: applications do nothing."""
-        return self.source is _CONTROL_PLANE and not self.metrics
+        """Whether Envoys measure how long answers take: applications do nothing.
+
+        Where the load is a Pod's CPU, too: who looks at it sees both.
+        """
+        return self.source is _CONTROL_PLANE and not self.reported
+
+    @property
+    def is_by_cpu(self) -> bool:
+        """Whether the load of an endpoint is what its Pod uses of its CPU."""
+        return POD_CPU in self.metrics
+
+    @property
+    def reported(self) -> tuple[str, ...]:
+        """The metrics that endpoints report."""
+        return () if self.is_by_cpu else self.metrics
 
     @classmethod
     def presence_faults(cls, given: Mapping[str, object]) -> Iterable[Fault]:
@@ -168,8 +217,14 @@ class PerformanceBased(Model):
         return {**_ORCA_DEFAULTS, **given} if source_of(given) in _ORCA else given
 
     def value_faults(self) -> Iterable[Fault]:
-        """Refuse to compute weights more often than reports tell anything new."""
+        """Refuse what a source cannot know, and steps before reports tell anything."""
         period = self.update_period
+        if self.is_by_cpu and self.source is not _CONTROL_PLANE:
+            message = f"{_CPU_COMPUTED} (got {self.source})"
+            yield Fault(path=("metrics",), message=message)
+        if self.is_by_cpu and len(self.metrics) > 1:
+            message = f"{_CPU_ALONE}{got(len(self.metrics))}"
+            yield Fault(path=("metrics",), message=message)
         if self.source is _CONTROL_PLANE and period < _SHORTEST_PERIOD:
             message = f"{_PERIOD} {self.source}{got(format_duration(period))}"
             yield Fault(path=("updatePeriod",), message=message)

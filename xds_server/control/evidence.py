@@ -90,7 +90,7 @@ def _load(endpoint: EndpointState, *, rate: float, parameters: Parameters) -> Lo
     if not is_enough:
         window = endpoint.long
     mean = window.load / window.answers if window.answers > 0 else 0.0
-    if parameters.signal is Signal.LEVEL:
+    if parameters.signal is not Signal.TIME:
         return Load(value=mean, answers=window.answers)
     value = window.load / window.seconds if is_enough else mean * rate
     return Load(value=value, answers=window.answers)
@@ -102,7 +102,11 @@ def _unfinished(seen: EndpointSums, parameters: Parameters) -> float:
     Those that never end have no answers, and would not count otherwise.
     """
     least = seen.least_in_progress
-    if least is None or parameters.signal is Signal.LEVEL or not 0 < least < math.inf:
+    if (
+        least is None
+        or parameters.signal is not Signal.TIME
+        or not 0 < least < math.inf
+    ):
         return 0.0
     return least
 

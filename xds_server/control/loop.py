@@ -15,6 +15,7 @@ import structlog
 
 from xds_server.control.audit import Dropped
 from xds_server.control.controller import Reason
+from xds_server.control.demand import Demand, demand_of
 from xds_server.control.joint import join
 from xds_server.control.port_loop import PortLoop, Terms
 from xds_server.control.standing import (
@@ -28,7 +29,7 @@ from xds_server.control.standing import (
 from xds_server.control.state import State
 from xds_server.control.team import Team
 from xds_server.control.word import Learned, Part, Turn, Word
-from xds_server.load import LoadReport
+from xds_server.load import LoadReport, PodUsage
 from xds_server.mesh.event import Weighed
 from xds_server.mesh.learned_weight import weighed_upstream
 from xds_server.mesh.model import Service, Upstream
@@ -40,15 +41,8 @@ logger = structlog.get_logger(__name__)
 LEAST_REPORTS: Final = 2
 """A period is at least so many intervals of reports: a step must see what the weights
 of the one before did."""
-
-
-SHORTEST_INTERVAL: Final = 0.5
-LONGEST_INTERVAL: Final = 2.0
-"""Seconds between the reports of a client, where it is asked."""
 MOST_AT_ONCE: Final = 200
 """Endpoints, after whose steps all else that waits for the processor has its turn."""
-_WANTED_REPORTS: Final = 3
-"""In a period: so many samples tell the least of what is in progress."""
 ROUND: Final = 10.0
 """Seconds, of which periods are multiples where several replicas tell each other what
 they saw: all ports in one write."""
@@ -58,14 +52,6 @@ MOST_SHARED: Final = 2_500
 """Endpoints of which replicas tell each other; each has about 65 characters."""
 _NONE: Final = ("", "", 0)
 """Before the key of any port."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Demand:
-    """The reports that are wanted: on which clusters, and every how many seconds."""
-
-    clusters: frozenset[str]
-    interval: float
 
 
 @dataclass(slots=True, kw_only=True)
@@ -114,14 +100,11 @@ class ControlLoop:
         """How often there was something new to be said to other replicas."""
 
     @property
-    def demand(self) -> "Demand":
+    def demand(self) -> Demand:
         """The reports that are wanted now; the same object until it is another."""
         if self._demand is None:
-            periods = (each.loop.terms.period for each in self._members.values())
-            wanted = min(periods, default=math.inf) / _WANTED_REPORTS
-            interval = max(SHORTEST_INTERVAL, min(LONGEST_INTERVAL, wanted))
-            clusters = frozenset(self._members)
-            self._demand = Demand(clusters=clusters, interval=interval)
+            loops = {name: each.loop for name, each in self._members.items()}
+            self._demand = demand_of(loops)
         return self._demand
 
     @property
@@ -176,6 +159,12 @@ class ControlLoop:
         for cluster in clusters:
             if (member := self._members.get(cluster)) is not None:
                 member.loop.is_kept = True
+
+    def take(self, usages: Iterable[PodUsage], now: float) -> None:
+        """Take in what Pods used, as it was read at *now*."""
+        by_name = {(each.namespace, each.name): each for each in usages}
+        for member in self._members.values():
+            member.loop.pods.take(by_name, now)
 
     def tick(self, now: float) -> tuple[Weighed, ...]:
         """Take steps that are due; return the weights to be pushed.
@@ -289,10 +278,12 @@ class ControlLoop:
             if learned is not None:
                 member.turn, cause = learned.turn, Cause.LEADER
             self._members[cluster] = member
-        before = member.loop.weights
+        before, pods = member.loop.weights, member.loop.pods.namespaces
         if member.loop.heed(upstream, terms, period):
             self._settle(member)
             yield self._push(member, cause, before, now)
+        if member.loop.pods.namespaces != pods:
+            self._demand = None
         member.due = min(member.due, now + period)
 
     def _step(self, member: _Member, now: float) -> bool:

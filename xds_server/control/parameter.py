@@ -9,6 +9,9 @@ from enum import StrEnum
 from typing import Final
 
 _USUAL_PERIOD: Final = 10.0
+_SELDOM: Final = 180.0
+"""So long weights are held that go by samples: metrics-server, where it measures once a
+minute, has a sample of all new weights in two minutes at worst."""
 
 
 class Signal(StrEnum):
@@ -18,6 +21,8 @@ class Signal(StrEnum):
     """Seconds of upstream time: over seconds, that is requests in progress."""
     LEVEL = "level"
     """Each answer tells a level, such as a utilization: their mean counts."""
+    SAMPLE = "sample"
+    """A level that somebody measures now and then: it counts for each answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +124,7 @@ class Parameters:
         *in_turns* where round robin goes by the weights, and not least request.
         """
         usual = cls()
+        hold = _SELDOM if signal is Signal.SAMPLE else usual.hold
         scale = min(period / _USUAL_PERIOD, 1.0)
         return cls(
             signal=signal,
@@ -126,6 +132,6 @@ class Parameters:
             health_memory=usual.health_memory * scale,
             long_memory=usual.long_memory * scale,
             most_loss=usual.most_gain if in_turns else usual.most_loss,
-            hold=max(usual.hold, 3 * period),
+            hold=max(hold, 3 * period),
             longest_pause=max(usual.longest_pause, 3 * period),
         )

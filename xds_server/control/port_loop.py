@@ -7,13 +7,14 @@ seconds of a monotonic clock that whoever calls has.
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from xds_server.api.policy import PerformanceBalance, PerformanceBased
 from xds_server.control.audit import Dropped
-from xds_server.control.controller import Controller, Decision, Standing
+from xds_server.control.controller import Controller, Decision, Reason, Standing
 from xds_server.control.observation import EndpointSums, Observation
 from xds_server.control.parameter import Parameters, Signal
+from xds_server.control.pod_load import PodLoads
 from xds_server.control.state import State, rounded
 from xds_server.control.tally import Tally
 from xds_server.load import ClusterLoad
@@ -26,13 +27,15 @@ class Terms:
     """What a policy says of how a port is weighed.
 
     `period` is in seconds, and the least that is between two steps; `metrics` are what
-    applications report, none where Envoys measure. `in_turns` where round robin goes by
-    the weights, and not least request.
+    applications report, none where Envoys measure; `by_cpu` where the load is the CPU
+    of Pods, whatever these say. `in_turns` where round robin goes by the weights, and
+    not least request.
     """
 
     period: float
     metrics: tuple[str, ...]
     in_turns: bool = False
+    by_cpu: bool = False
 
     @classmethod
     def of(cls, upstream: Upstream) -> "Terms":
@@ -40,13 +43,16 @@ class Terms:
         block = upstream.load_balancer.performance_based or PerformanceBased()
         return cls(
             period=block.update_period.total_seconds(),
-            metrics=block.metrics,
+            metrics=block.reported,
+            by_cpu=block.is_by_cpu,
             in_turns=block.balance is PerformanceBalance.ROUND_ROBIN,
         )
 
     def parameters(self, period: float) -> Parameters:
         """Return what a controller goes by that takes a step every *period* seconds."""
         signal = Signal.LEVEL if self.metrics else Signal.TIME
+        if self.by_cpu:
+            signal = Signal.SAMPLE
         return Parameters.for_period(period, signal=signal, in_turns=self.in_turns)
 
 
@@ -70,6 +76,8 @@ class PortLoop:
         self.terms = terms
         self.period = period
         self.tally = Tally(terms.metrics, dropped)
+        self.pods = PodLoads()
+        """What is known of Pods whose CPU is the load; of none where it is not."""
         self.weights: Mapping[str, int] = {}
         """What clients are to have, empty before the first `heed`."""
         self.bases: Mapping[str, int] = {}
@@ -95,11 +103,19 @@ class PortLoop:
         What is seen of endpoints that go, or in other metrics, is forgotten. As long as
         nothing is learned, clients have the base weights without being told any.
         """
-        if terms.metrics != self.terms.metrics:
+        measured = terms.metrics, terms.by_cpu
+        if measured != (self.terms.metrics, self.terms.by_cpu):
             self._measure_anew(terms)
         self._go_by(terms, period)
         self.tally.expect([each.authority for each in upstream.endpoints])
         self.bases = bases_of(upstream)
+        self.pods.expect(
+            {
+                each.authority: each.pod_cpu
+                for each in upstream.endpoints
+                if each.pod_cpu
+            }
+        )
         before, self.weights = self.weights, self._controller.reweigh(self.bases)
         return self.is_settled and before != self.weights
 
@@ -122,7 +138,13 @@ class PortLoop:
         )
         if settles and self.is_kept:
             self._controller.adopt_traffic(seen)
-        self.decision = self._controller.step(self._look_at(seen))
+        told = self._look_at(seen)
+        if self.terms.by_cpu:
+            told = self.pods.observe(told)
+        before, decision = self.decision, self._controller.step(told)
+        if self.terms.by_cpu and before is not None:
+            decision = _with_last_loads(decision, before)
+        self.decision = decision
         self.weights = self.decision.weights
         self.is_settled = self.is_settled or settles
         return settles or (self.is_settled and self.decision.push)
@@ -167,6 +189,20 @@ class PortLoop:
         """Go on from the same weights: sums of another metric cannot be added to."""
         bases = self.save().bases
         self.tally = Tally(terms.metrics, self._dropped)
+        self.pods = PodLoads()
         self.seen = None
         self._controller = Controller(terms.parameters(self.period))
         self._controller.adopt(self.weights, bases)
+
+
+def _with_last_loads(after: Decision, before: Decision) -> Decision:
+    """Return *after* with what was last known of loads, as long as that is held.
+
+    Between two readings there is no evidence, and no news either.
+    """
+    endpoints = dict(after.endpoints)
+    for name, standing in after.endpoints.items():
+        last = before.endpoints.get(name)
+        if standing.reason is Reason.NO_EVIDENCE and last is not None:
+            endpoints[name] = replace(standing, load=last.load, reason=last.reason)
+    return replace(after, endpoints=endpoints)

@@ -1,7 +1,8 @@
 """The control loop as a source: it has weights to tell, at the time that it is due.
 
-Load reports come in by `submit`, what the mesh is by `heed`; batches of `Weighed`
-events go out, like those of any other source. Here is the only clock, the event loop's.
+Load reports come in by `submit`, what Pods use by `take`, what the mesh is by `heed`;
+batches of `Weighed` events go out, like those of any other source. Here is the only
+clock, the event loop's.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ from typing import Final
 
 from xds_server.control.loop import ControlLoop
 from xds_server.control.standing import PortStanding
-from xds_server.load import LoadReport
+from xds_server.load import LoadReport, PodUsage
 from xds_server.mesh.event import Weighed
 from xds_server.mesh.model import Service
 from xds_server.mesh.service import ServiceName
@@ -32,6 +33,10 @@ class ControlSource:
     def keep(self, clusters: Iterable[str]) -> None:
         """Take in that a client goes on with weights of before, of *clusters*."""
         self._loop.keep(clusters)
+
+    def take(self, usages: Iterable[PodUsage]) -> None:
+        """Take in what Pods used, as it was read now."""
+        self._loop.take(usages, _now())
 
     def heed(
         self, services: Mapping[ServiceName, Service | None]

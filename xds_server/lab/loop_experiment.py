@@ -1,9 +1,10 @@
 """How weights that the control plane computes are put to the test.
 
 A policy in; shares and latencies beside those of turns and of least request, from the
-same time, out. Whoever computes weights of what servers can do needs servers that
-differ, and a load that lets them feel it: the endpoints of the rig are all alike, so
-the policy gets a contest of its own.
+same time, out. The servers are no Pods whose CPU somebody measures: a policy that goes
+by it is measured as if it went by time. Whoever computes weights of what servers can do
+needs servers that differ, and a load that lets them feel it: the endpoints of the rig
+are all alike, so the policy gets a contest of its own.
 
 Speeds are 1, 1, 2, 4 and again; what is asked for is 60 % of what all can do. The
 shares come out at p/sum(p), p the speed, as far as the way to a server, which takes the
@@ -38,7 +39,7 @@ async def measure_loop(subject: Subject) -> Measurement:
     """Let it compute weights for servers that differ, and see who waits how long."""
     performance = subject.load_balancer.performance_based or PerformanceBased()
     number = len(subject.eligible)
-    if performance.metrics:
+    if performance.reported:
         message = "the metrics are the applications' own, which the lab has not"
         raise UnmeasurableError(message)
     if number < _LEAST:
@@ -91,9 +92,12 @@ def _judge(
     ):
         counts[endpoint], expected[endpoint] = round(share * total), part
     latencies = {name: each.figures for name, each in stretches.items()}
+    performance = subject.load_balancer.performance_based
+    is_by_cpu = performance is not None and performance.is_by_cpu
     return Measurement(
         promise=f"p/sum(p), p what a server can do; here servers of speeds "
-        f"{':'.join(map(str, speeds))}, and weights every few seconds",
+        f"{':'.join(map(str, speeds))}, and weights every few seconds"
+        + (", by the time of answers: these are no Pods" if is_by_cpu else ""),
         expected=tuple(expected),
         counts=tuple(counts),
         checks=(

@@ -5,7 +5,7 @@ about the lab's own backends and traffic, and not about who is chosen.
 """
 
 from xds_server.api.manifest import Value
-from xds_server.api.performance import PerformanceSource
+from xds_server.api.performance import POD_CPU, PerformanceSource
 from xds_server.lab import health
 
 _OF_BACKENDS = ("protocol", "http2", "proxyProtocol")
@@ -20,7 +20,8 @@ def soften(policy: Value, report_port: int) -> None:
 
     Its client is nowhere, so that places of endpoints would mean something else than
     they are written for. Its backends speak HTTP/1.1 at once and in the clear, and
-    report at *report_port* where they are asked out of band. It keeps requests in
+    report at *report_port* where they are asked out of band; they are no Pods that
+    somebody meters, so Envoys measure instead. It keeps requests in
     flight to see who gets the others, and asks as fast as it can: that may be more than
     a limit lets, and none is to be turned away.
     """
@@ -37,6 +38,8 @@ def soften(policy: Value, report_port: int) -> None:
     balancer = spec.get("loadBalancer")
     block = balancer.get("performanceBased") if isinstance(balancer, dict) else None
     if isinstance(block, dict):
+        if block.get("metrics") == [POD_CPU]:
+            del block["metrics"]
         source = PerformanceSource.parse_or_none(block.get("source"))
         if source is PerformanceSource.ORCA_OUT_OF_BAND:
             block["reportPort"] = report_port

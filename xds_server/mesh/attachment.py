@@ -355,6 +355,7 @@ def _try_balance(
         service=f"Service {proposal.service}",
         names_port=proposal.names_port,
         discovery=discovery,
+        find_pod=find_pod,
     )
     return Trial(
         value=Balance(load_balancer=load_balancer, weighing=weighing)

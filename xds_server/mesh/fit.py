@@ -18,8 +18,9 @@ from xds_server.mesh.backend import Backend
 from xds_server.mesh.misfit import Fit, Misfit
 from xds_server.mesh.model import Discovery, Health, Port, Protocol, Role
 from xds_server.mesh.performance import fit_performance, fit_without_http
+from xds_server.mesh.pod_cpu import fit_endpoints, fit_pods
 from xds_server.mesh.share import LARGEST_SUM
-from xds_server.mesh.weight import Weighing
+from xds_server.mesh.weight import FindPod, Weighing
 
 _ENTRIES_EACH: Final = 100
 """Ring or table entries for each endpoint that keep the shares near the weights."""
@@ -39,13 +40,17 @@ def fit(
     service: str,
     names_port: bool,
     discovery: Discovery = Discovery.EDS,
+    find_pod: FindPod = lambda _: None,
 ) -> Fit:
     """Return what speaks against *load_balancer* at *port* of *service*.
 
     What cannot work on TCP is an error for a policy that names the port by
     `sectionName`, and a warning for one that has the port as one of several.
     """
-    errors = list(_too_heavy(weighing))
+    errors = [
+        *_too_heavy(weighing),
+        *fit_endpoints(load_balancer, backends, service),
+    ]
     warnings = [
         *_shared_address(load_balancer),
         *_unequal(load_balancer, backends, weighing),
@@ -54,6 +59,7 @@ def fit(
         *_idle_rules(load_balancer, backends, weighing, service),
         *_stopped(weighing),
         *fit_performance(load_balancer, port, discovery),
+        *fit_pods(load_balancer, backends, find_pod),
     ]
     on_tcp = _without_http(load_balancer) if port.protocol is Protocol.TCP else ()
     (errors if names_port else warnings).extend(on_tcp)

@@ -158,6 +158,14 @@ class Locality:
     zone: str = ""
 
 
+class PodCpu(NamedTuple):
+    """A Pod whose CPU is the load of an endpoint, and how many cores it requests."""
+
+    namespace: str
+    name: str
+    request: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
     """One server of an upstream.
@@ -165,8 +173,8 @@ class Endpoint:
     `address` is an IP address in canonical form, or a DNS name where the upstream's
     discovery is DNS. `weight` is None where the algorithm takes no weights; all
     endpoints of an upstream have one or none has. `base_weight` is what its policy
-    gives an endpoint whose weight the control loop computes, and None elsewhere. `near`
-    are, for each part of its
+    gives an endpoint whose weight the control loop computes, and None elsewhere;
+    `pod_cpu` is its Pod, where the loop goes by that. `near` are, for each part of its
     upstream's `failover`, the values of the clients that it is near to.
     """
 
@@ -177,6 +185,7 @@ class Endpoint:
     locality: Locality = Locality()
     near: tuple[tuple[str, ...], ...] = ()
     base_weight: int | None = None
+    pod_cpu: PodCpu | None = None
 
     @property
     def authority(self) -> str:

@@ -29,6 +29,7 @@ from xds_server.mesh.model import (
     Upstream,
     Variant,
 )
+from xds_server.mesh.pod_cpu import with_pods
 from xds_server.mesh.port import balanced_ports, protocol_of, service_of
 from xds_server.mesh.preference import Preference, near, preference_of
 from xds_server.mesh.section import EVERYBODY, Reference, rank
@@ -321,7 +322,10 @@ def _upstream_of(
         origins=attachment.origins,
         failover=preference.order,
     )
-    return with_bases(upstream) if upstream.is_weighed else upstream
+    if not upstream.is_weighed:
+        return upstream
+    own = backends.by_port[port.number]
+    return with_bases(with_pods(upstream, own, material.find_pod))
 
 
 def _endpoints(

@@ -70,7 +70,7 @@ def build_measuring_filters(load_balancer: LoadBalancer) -> list[HttpFilter]:
 def add_load_report(cluster: Cluster, load_balancer: LoadBalancer) -> None:
     """Let the load reports of *cluster* have the metrics that its weights come from."""
     block = load_balancer.performance_based
-    metrics = block.metrics if block else ()
+    metrics = block.reported if block else ()
     cluster.lrs_server = ConfigSource(
         self=SelfConfigSource(), resource_api_version=ApiVersion.V3
     )

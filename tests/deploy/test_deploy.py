@@ -167,6 +167,15 @@ def policies_of(file: Path) -> list[Json]:
     return [each for each in documents if each["kind"] == "TrafficPolicy"]
 
 
+def test_the_permission_to_read_what_pods_use_is_of_the_same_account() -> None:
+    text = (KUBERNETES / "pod-metrics.yaml").read_text("utf-8")
+    role, binding = yaml.safe_load_all(text)
+    (usual,) = (e for e in build(KUBERNETES) if e["kind"] == "ClusterRoleBinding")
+
+    assert binding["subjects"] == usual["subjects"]
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+
+
 def test_there_is_an_example_of_each_algorithm_as_in_policies() -> None:
     documents = [each for each in build(EXAMPLES) if each["kind"] == "TrafficPolicy"]
     policies = [msgspec.convert(each, Policy) for each in documents]

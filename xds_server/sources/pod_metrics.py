@@ -163,6 +163,8 @@ class PodMetricsReader:
 
     def _note(self, namespace: str, message: str, hint: str) -> None:
         """Note what is in the way, and log it if that is news."""
+        if namespace not in self._namespaces:  # it was not wanted any more meanwhile
+            return
         problem = Problem(
             place=Place("kubernetes"),
             message=message,

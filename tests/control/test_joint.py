@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from tests.control.reports import A, B, report, seen
 from xds_server.control.joint import join
@@ -62,6 +62,7 @@ def test_honest_clients_count_wherever_they_report(counts: list[int]) -> None:
         assert found.least_in_progress == sums.least_in_progress
 
 
+@settings(max_examples=500)
 @given(
     liar=st.dictionaries(st.sampled_from([A, B]), st.integers(0, 10_000_000)),
     beside=st.integers(0, 1),
@@ -82,6 +83,13 @@ def test_a_liar_is_held_to_what_other_replicas_saw(
         added = together.endpoints[address].issued - truth
         most = max(2 / count, 1 / 3) * truth
         assert 0 <= added <= max(most, beside * HONEST) + 1
+
+
+def test_who_has_no_traffic_is_nothing() -> None:
+    idle = observed({"idle": {A: 0}})
+    together = join(idle, [observed(honest(2))])
+
+    assert together.endpoints[A].issued == 2 * HONEST
 
 
 def test_who_has_little_traffic_takes_none_from_others() -> None:

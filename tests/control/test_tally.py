@@ -35,7 +35,12 @@ def test_what_clients_report_is_summed() -> None:
     assert found.seconds == 4.0
     assert found.endpoints.keys() == {A, B}
     assert found.endpoints[A] == EndpointSums(
-        issued=60, succeeded=60, answers=60, load=found.endpoints[A].load, clients=2
+        issued=60,
+        succeeded=60,
+        answers=60,
+        load=found.endpoints[A].load,
+        clients=2,
+        largest=0.8,
     )
     assert found.clients == 2
     assert found.endpoints[A].load == pytest.approx(2 * (10 * 0.05 + 20 * 0.1))

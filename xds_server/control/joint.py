@@ -12,7 +12,7 @@ from statistics import median
 from xds_server.control.influence import LEAST_ANSWERS, LEAST_OTHERS, most_of
 from xds_server.control.observation import EndpointSums, Observation
 
-Measure = Callable[[EndpointSums], float]
+_Measure = Callable[[EndpointSums], float]
 
 
 def join(own: Observation, others: Sequence[Observation]) -> Observation:
@@ -77,11 +77,8 @@ class _Total:
         """Return what to take *part* times, at most 1, where it is one client's."""
         if not self._has_witnesses(part):
             return 1.0
-        factors = (
-            self._most(measure, part) / own
-            for measure in (_number, _load)
-            if (own := measure(part)) > 0
-        )
+        measures = (each for each in (_load, _number) if each(part) > 0)
+        factors = (self._most(each, part) / each(part) for each in measures)
         return min((1.0, *factors))
 
     def sums(self, parts: Iterator[tuple[EndpointSums, float]]) -> EndpointSums:
@@ -119,15 +116,12 @@ class _Total:
             least_in_progress=least,
         )
 
-    def _most(self, measure: Measure, part: EndpointSums) -> float:
-        """Return what *part* may count for.
-
-        What the next client says is what those of another replica say in the mean.
-        """
-        others = [each for each in self.parts if each is not part and each.clients]
-        next_ = max(measure(each) / each.clients for each in others)
-        own = measure(part)
-        return most_of(own + sum(map(measure, others)), own, next_)
+    def _most(self, measure: _Measure, part: EndpointSums) -> float:
+        """Return what *part* may count for, by some *measure*."""
+        others = [each for each in self.parts if each is not part]
+        total = sum(map(measure, self.parts))
+        second = max((measure(each) * each.largest for each in others), default=0.0)
+        return most_of(total, measure(part), second)
 
     def _has_witnesses(self, part: EndpointSums) -> bool:
         return (
@@ -136,13 +130,13 @@ class _Total:
         )
 
 
-def _number(sums: EndpointSums) -> float:
-    """Return how many requests, by whichever number says the most."""
-    return max(sums.issued, sums.succeeded + sums.failed, sums.answers)
-
-
 def _load(sums: EndpointSums) -> float:
     return sums.load
+
+
+def _number(sums: EndpointSums) -> float:
+    """Return how many requests, by whichever number says the most."""
+    return float(max(sums.issued, sums.succeeded + sums.failed, sums.answers))
 
 
 def _least(sums: EndpointSums) -> float:

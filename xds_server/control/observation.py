@@ -14,8 +14,9 @@ class EndpointSums:
     `load` is what the endpoint was used for, summed over its answers: seconds of
     upstream time, or the sum of a metric; `answers` is how many these were.
     `least_in_progress` is the least sum of the clients' gauges in the period, None
-    where there were fewer than three reports. `clients` is how many clients these were;
-    `is_held` whether the one that says the most was held to what others saw.
+    where there were fewer than three reports. `clients` is how many clients these were,
+    `largest` the part of all that one of them says, at most; `is_held` whether that one
+    was held to what others saw.
     """
 
     issued: int = 0
@@ -25,6 +26,7 @@ class EndpointSums:
     load: float = 0.0
     least_in_progress: float | None = None
     clients: int = 0
+    largest: float = 0.0
     is_held: bool = False
 
 

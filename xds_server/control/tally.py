@@ -8,6 +8,7 @@ however many clients reported. What single clients said is kept beside, for the 
 from array import array
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
+from math import ceil
 from statistics import median
 from typing import Final
 
@@ -162,6 +163,10 @@ class Tally:
             load=max(0.0, column.load - excess[_LOAD]),
             least_in_progress=column.least if column.rounds >= _LEAST_ROUNDS else None,
             clients=column.clients,
+            largest=max(
+                _share(column.loads, column.load, factors),
+                _share(column.numbers, column.number, factors),
+            ),
             is_held=self._is_held(column),
         )
 
@@ -204,6 +209,16 @@ class Tally:
         self._used = len(self._columns)
         for row in self._clients.values():
             row.reset()
+
+
+def _share(parts: Parts, total: float, factors: Mapping[str, float]) -> float:
+    """Return the part of *total* that the client has who says the most, 0 to 1.
+
+    Rounded up, so that it is no reason to hold anybody to less.
+    """
+    factor = factors.get(parts.owner, 1.0) if parts.owner is not None else 1.0
+    own, others = parts.greatest * factor, max(0.0, total - parts.greatest)
+    return ceil(1000 * own / (own + others)) / 1000 if own > 0 else 0.0
 
 
 class _Client:

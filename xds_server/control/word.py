@@ -101,6 +101,7 @@ class _Sums(msgspec.Struct, frozen=True, array_like=True):
     load: float
     least_in_progress: float | None
     clients: int
+    largest: float
     is_held: bool
 
 

@@ -55,6 +55,11 @@ class LoadReport:
     clusters: tuple[ClusterLoad, ...]
 
 
+OLDEST_USAGE: Final = 120.0
+"""What was measured more seconds ago is no evidence of what a Pod does now; nor what is
+further ahead of the clock here, since nobody knows how old it is."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodUsage:
     """What the containers of a Pod used together, on the average of some time.

@@ -19,7 +19,7 @@ from xds_server.control.controller import Reason
 from xds_server.control.observation import EndpointSums, Observation
 from xds_server.control.pod_load import PATIENCE, PodLoads
 from xds_server.control.standing import EndpointStanding
-from xds_server.load import ClusterLoad, LoadReport, PodUsage
+from xds_server.load import OLDEST_USAGE, ClusterLoad, LoadReport, PodUsage
 from xds_server.mesh.model import PodCpu
 
 WINDOW = 15.0
@@ -146,6 +146,41 @@ def test_a_pod_in_the_place_of_another_is_measured_anew(loads: PodLoads) -> None
 
     assert levels(alone) == {A: 0.5}
     assert levels(both) == {A: 0.5, B: 1.0}
+
+
+def test_a_reading_that_grew_old_here_says_nothing(loads: PodLoads) -> None:
+    loads.take(usage("a", 1.0, timestamp=120) | usage("b", 0.4, timestamp=120), 120)
+
+    assert levels(loads.observe(observation(121 + OLDEST_USAGE))) == {}
+
+
+def test_what_was_read_before_somebody_elses_step_says_nothing(
+    loads: PodLoads,
+) -> None:
+    """Nor does what was measured in part before it: the weights were others."""
+    loads.take(usage("a", 1.0, timestamp=120) | usage("b", 0.4, timestamp=120), 120)
+    loads.skip()
+    before = loads.observe(observation(121))
+    loads.take(usage("a", 1.0, timestamp=130) | usage("b", 0.4, timestamp=130), 130)
+    in_part = loads.observe(observation(131))
+    loads.take(usage("a", 1.0, timestamp=150) | usage("b", 0.4, timestamp=150), 150)
+    after = loads.observe(observation(151))
+
+    assert levels(before) == levels(in_part) == {}
+    assert levels(after) == {A: 0.5, B: 0.8}
+
+
+def test_answers_of_a_pod_that_went_are_forgotten(loads: PodLoads) -> None:
+    loads.observe(observation(110))
+    loads.expect({A: PODS[A]})
+    loads.expect(PODS)
+    loads.take(usage("a", 1.0, timestamp=130) | usage("b", 0.4, timestamp=130), 130)
+    counted = loads.observe(observation(130))
+
+    assert {name: each.answers for name, each in counted.endpoints.items()} == {
+        A: 80,
+        B: 40,
+    }
 
 
 class Cluster(World):

@@ -9,10 +9,10 @@ import looptime
 import msgspec
 import pytest
 
-from xds_server.load import PodUsage
+from xds_server.load import OLDEST_USAGE, PodUsage
 from xds_server.sources.go_duration import parse_go_duration
 from xds_server.sources.kube_api import JSON, KubeApi, KubeError, Query
-from xds_server.sources.pod_metrics import OLDEST, PAUSE, PodMetricsReader
+from xds_server.sources.pod_metrics import PAUSE, PodMetricsReader
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 Answer = bytes | KubeError
@@ -134,8 +134,8 @@ def test_only_what_is_asked_for_is_read_again_and_again() -> None:
         metrics("odd", "-1"),
         metrics("odd", window="soon"),
         metrics("odd", window="0s"),
-        metrics("odd", age=OLDEST + 1),
-        metrics("odd", age=-OLDEST - 1),
+        metrics("odd", age=OLDEST_USAGE + 1),
+        metrics("odd", age=-OLDEST_USAGE - 1),
         {**metrics("odd"), "containers": []},
         {**metrics("odd"), "window": None},
         {"kind": "Odd"},
@@ -150,6 +150,16 @@ def test_what_says_nothing_of_now_is_passed_over(odd: object) -> None:
         assert reader.problems == ()
 
     told = read(Server({"shop": listed(odd, metrics())}), scenario)
+
+    assert [each.name for each in told] == ["web"]
+
+
+def test_a_name_that_is_no_text_is_passed_over() -> None:
+    async def scenario(reader: PodMetricsReader) -> None:
+        await ask_shop(reader)
+
+    answer = listed(metrics("odd"), metrics()).replace(b"odd", b"\xff\xfe")
+    told = read(Server({"shop": answer}), scenario)
 
     assert [each.name for each in told] == ["web"]
 

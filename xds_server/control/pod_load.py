@@ -10,10 +10,10 @@ between have no evidence of load, and hold the weights; errors count in each of 
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from xds_server.control.observation import EndpointSums, Observation
-from xds_server.load import PodUsage
+from xds_server.load import OLDEST_USAGE, PodUsage
 from xds_server.mesh.model import PodCpu
 
 PATIENCE: Final = 30.0
@@ -24,16 +24,23 @@ PodName = tuple[str, str]
 """Namespace and name."""
 
 
+class _Level(NamedTuple):
+    """A reading in parts of what the Pod requests, and when it was measured."""
+
+    value: float
+    measured: float
+
+
 class PodLoads:
     """What is known of the Pods of one port since the last step that went by it."""
 
     def __init__(self) -> None:
         self._pods: Mapping[str, PodCpu] = {}
         self._timestamps: dict[str, float] = {}
-        self._levels: dict[str, float] = {}
+        self._levels: dict[str, _Level] = {}
         self._first: float | None = None
         self._ended = Counter[str]()
-        self._stepped = float("-inf")
+        self._stepped = self._now = float("-inf")
 
     @property
     def namespaces(self) -> frozenset[str]:
@@ -46,19 +53,28 @@ class PodLoads:
             if pods.get(address) != pod:
                 self._timestamps.pop(address, None)
                 self._levels.pop(address, None)
+                self._ended.pop(address, None)
         self._pods = dict(pods)
+
+    def skip(self) -> None:
+        """Take a step of somebody else for one that went by readings until now."""
+        self._levels.clear()
+        self._ended.clear()
+        self._first, self._stepped = None, self._now
 
     def take(self, usages: Mapping[PodName, PodUsage], now: float) -> None:
         """Take in readings at *now*; one that has been there already says nothing."""
+        self._now = now
         for address, pod in self._pods.items():
             usage = usages.get((pod.namespace, pod.name))
             known = self._timestamps.get(address)
             if usage is None or (known is not None and usage.timestamp <= known):
                 continue
             self._timestamps[address] = usage.timestamp
-            if now - max(usage.age, 0.0) - usage.window < self._stepped:
+            measured = now - max(usage.age, 0.0)
+            if measured - usage.window < self._stepped:
                 continue
-            self._levels[address] = usage.cpu / pod.request
+            self._levels[address] = _Level(usage.cpu / pod.request, measured)
             self._first = now if self._first is None else self._first
 
     def observe(self, seen: Observation) -> Observation:
@@ -67,8 +83,15 @@ class PodLoads:
         A level counts for all requests that ended since the last one: without any it is
         no evidence, since an idle Pod says nothing of what a request costs.
         """
+        self._now = seen.now
         for address, sums in seen.endpoints.items():
-            self._ended[address] += sums.succeeded + sums.failed
+            if address in self._pods:
+                self._ended[address] += sums.succeeded + sums.failed
+        self._levels = {
+            address: level
+            for address, level in self._levels.items()
+            if seen.now - level.measured <= OLDEST_USAGE
+        }
         endpoints = {
             address: replace(sums, answers=0, load=0.0, least_in_progress=None)
             for address, sums in seen.endpoints.items()
@@ -77,10 +100,10 @@ class PodLoads:
             for address, level in self._levels.items():
                 ended = self._ended[address]
                 sums = endpoints.get(address, EndpointSums())
-                endpoints[address] = replace(sums, answers=ended, load=level * ended)
-            self._levels.clear()
-            self._ended.clear()
-            self._first, self._stepped = None, seen.now
+                endpoints[address] = replace(
+                    sums, answers=ended, load=level.value * ended
+                )
+            self.skip()
         return replace(seen, endpoints=endpoints)
 
     def _is_whole(self, now: float) -> bool:

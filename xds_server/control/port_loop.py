@@ -157,6 +157,7 @@ class PortLoop:
         """
         self._controller.restore(state)
         self.decision = None
+        self.pods.skip()
         settles, self.is_settled = not self.is_settled, True
         before, self.weights = self.weights, self._controller.reweigh(self.bases)
         return settles or before != self.weights

@@ -272,7 +272,7 @@ def decode(body: bytes | msgspec.Raw, form: type[T]) -> T:
         return msgspec.json.decode(body, type=form)
     except msgspec.ValidationError as error:
         message = f"answered something else than was asked for: {error}"
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         message = f"answered something else than JSON: {_beginning(body)!r}"
     raise KubeError(message)
 

@@ -17,7 +17,7 @@ import structlog
 from xds_server.api.performance import POD_CPU
 from xds_server.api.problem import Place, Problem, Severity
 from xds_server.api.quantity import parse_quantity
-from xds_server.load import PodUsage
+from xds_server.load import OLDEST_USAGE, PodUsage
 from xds_server.sources.go_duration import parse_go_duration
 from xds_server.sources.kube_api import KubeApi, KubeConfigError, KubeError, decode
 from xds_server.sources.retry import attempts
@@ -27,9 +27,6 @@ PAUSE: Final = 5.0
 """The least seconds between two readings: a third of what metrics-server takes."""
 _PART: Final = 0.1
 """The most of the time that readings may take."""
-OLDEST: Final = 120.0
-"""What was measured more seconds ago is no evidence of what a Pod does now; nor what is
-further ahead of the clock here, since nobody knows how old it is."""
 _AT_ONCE: Final = 200
 """Pods, after which all else that waits for the processor has its turn."""
 _FORBIDDEN, _NOT_FOUND = 403, 404
@@ -129,7 +126,7 @@ class PodMetricsReader:
             self._note(namespace, *_explain(error))
             return ()
         found = await self._usages(answer.items)
-        recent = tuple(each for each in found if abs(each.age) <= OLDEST)
+        recent = tuple(each for each in found if abs(each.age) <= OLDEST_USAGE)
         if recent or not answer.items:
             self._solve(namespace)
         else:
@@ -138,7 +135,7 @@ class PodMetricsReader:
             if nearest is not None:
                 message = (
                     f"all PodMetrics of namespace {namespace} are {nearest:.0f} s old "
-                    f"or more, or so far ahead: they count for {OLDEST:.0f} s"
+                    f"or more, or so far ahead: they count for {OLDEST_USAGE:.0f} s"
                 )
             hint = "is metrics-server well, and do the clocks of the Nodes agree?"
             self._note(namespace, message, hint)
@@ -199,7 +196,7 @@ def _usage(item: msgspec.Raw, now: datetime) -> PodUsage | None:
     """Return what *item* tells of a Pod, None where that is no sound numbers."""
     try:
         told = msgspec.json.decode(item, type=_PodMetrics)
-    except msgspec.ValidationError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     cores, window = _cores(told.containers), parse_go_duration(told.window)
     if cores is None or not window or told.timestamp.tzinfo is None:

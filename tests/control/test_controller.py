@@ -318,6 +318,7 @@ def test_weights_of_another_are_adopted_whatever_they_are() -> None:
         lambda state: _with_log_weight(state, 100.0),
         lambda state: _with_log_weight(state, math.nan),
         lambda state: _with_short_memory(state, Window(answers=1e308)),
+        lambda state: _with_sign(state, 10**30),
     ],
 )
 def test_a_spoilt_state_is_refused(spoil: Callable[[State], State]) -> None:
@@ -344,4 +345,9 @@ def _with_short_memory(state: State, short: Window) -> State:
 
 def _with_log_weight(state: State, log_weight: float) -> State:
     spoilt = replace(state.endpoints[A], log_weight=log_weight)
+    return replace(state, endpoints={**state.endpoints, A: spoilt})
+
+
+def _with_sign(state: State, sign: int) -> State:
+    spoilt = replace(state.endpoints[A], sign=sign)
     return replace(state, endpoints={**state.endpoints, A: spoilt})

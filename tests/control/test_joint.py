@@ -1,6 +1,7 @@
 """What replicas saw is summed, and one client's lie to any of them stays bounded."""
 
 from collections.abc import Mapping
+from statistics import median
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -83,6 +84,19 @@ def test_a_liar_is_held_to_what_other_replicas_saw(
         added = together.endpoints[address].issued - truth
         most = max(2 / count, 1 / 3) * truth
         assert 0 <= added <= max(most, beside * HONEST) + 1
+
+
+@given(st.lists(st.tuples(st.floats(1, 60), st.integers(1, 5)), min_size=2, max_size=5))
+def test_a_period_is_about_the_median_of_what_all_clients_cover(
+    replicas: list[tuple[float, int]],
+) -> None:
+    parts = [
+        Observation(now=0.0, seconds=each, bases={}, endpoints={}, clients=count)
+        for each, count in replicas
+    ]
+    covered = [seconds for seconds, count in replicas for _ in range(count)]
+
+    assert join(parts[0], parts[1:]).seconds == pytest.approx(median(covered))
 
 
 def test_who_has_no_traffic_is_nothing() -> None:

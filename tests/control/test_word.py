@@ -57,6 +57,73 @@ def test_what_was_seen_arrives_whole(random: Random) -> None:
     assert decode(encode(word)) == word
 
 
+HUGE = "1" + 400 * "0"
+
+
+def written(*parts: str, epoch: str = "1", learned: str = "") -> str:
+    """Return a text of these parts, as whoever may write a Lease may write one."""
+    body = (
+        f'{{"version": 1, "said_at": 0, "epoch": {epoch}, "speaks": true, "last": null,'
+        f' "learned": [{learned}], "parts": [{", ".join(parts)}]}}'
+    )
+    return base64.b64encode(zlib.compress(body.encode())).decode()
+
+
+def part(
+    port: int = 80,
+    *,
+    number: str = "3",
+    seconds: str = "10",
+    clients: str = "3",
+    endpoint: str = "100, 100, 0, 100, 5.5, null, 3, 0.5, true",
+) -> str:
+    return (
+        f'[["shop", "web", {port}], [1, {number}], {seconds}, {clients},'
+        f' {{"10.0.0.1:80": [{endpoint}]}}]'
+    )
+
+
+@pytest.mark.parametrize(
+    "absurd",
+    [
+        part(number=HUGE),
+        part(seconds="-1"),
+        part(seconds=HUGE),
+        part(clients="50000000"),
+        part(clients="-3"),
+        part(endpoint=f"{HUGE}, 1, 0, 40, 1.0, null, 3, 0.5, false"),
+        part(endpoint="1, -1, 0, 40, 1.0, null, 3, 0.5, false"),
+        part(endpoint="1, 1, 0, 40, 1.7e308, null, 3, 0.5, false"),
+        part(endpoint="1, 1, 0, 40, 1.0, -1, 3, 0.5, false"),
+        part(endpoint="1, 1, 0, 40, 1.0, null, -3, 0.5, false"),
+        part(endpoint="1, 1, 0, 40, 1.0, null, 3, 1.5, false"),
+        "[]",
+        "null",
+    ],
+)
+def test_what_nobody_can_have_seen_is_left_out(absurd: str) -> None:
+    """Of one port; what the same replica saw of others is as good."""
+    word = decode(written(part(79), absurd, part(81)))
+
+    assert [key[2] for key in word.parts] == [79, 81]
+
+
+def test_a_word_whose_numbers_cannot_be_said_on_is_none() -> None:
+    state = '[["shop", "web", 80], [{}, 1], {}, null]'
+
+    assert decode(written(epoch=HUGE)) == Word()
+    assert decode(written(learned=state.format(HUGE, 1))) == Word()
+    assert decode(written(part(number="1" + 30 * "0"))).parts == {}
+
+
+def test_who_is_told_of_a_step_that_never_is_looks_again() -> None:
+    for due in "1e300", "-1e300":
+        state = f'[["shop", "web", 80], [1, 1], {due}, null]'
+        (learned,) = decode(written(learned=state)).learned.values()
+
+        assert 0 <= learned.due <= 3600
+
+
 @given(absurd_histories())
 def test_rounded_numbers_are_those_of_a_controller(history: History) -> None:
     """And nearly the same; what was rounded stays as it is."""
@@ -80,7 +147,10 @@ def test_what_is_no_word_says_nothing(text: str) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{}", b'{"version": 99, "news": []}', b"[" * 100_000, b"0" * 2 * 10**7],
+    [
+        *(b"", b"{}", b'{"version": 99, "news": []}', b"[" * 100_000, b"0" * 2 * 10**7),
+        b'{"news": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    ],
 )
 def test_words_of_other_releases_say_nothing(body: bytes) -> None:
     assert decode(base64.b64encode(zlib.compress(body)).decode()) == Word()

@@ -5,9 +5,8 @@ reported to it. Where they did not, all that it saw of an endpoint is held here 
 the other replicas saw, by the same rule: as if one client had said it.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from statistics import median
 
 from xds_server.control.influence import LEAST_ANSWERS, LEAST_OTHERS, most_of
 from xds_server.control.observation import EndpointSums, Observation
@@ -28,15 +27,13 @@ def join(own: Observation, others: Sequence[Observation]) -> Observation:
         for address in own.bases
     }
     factors = [_factor(part, totals) for part in parts]
-    covered = [
-        each.seconds
-        for each in (own, *others)
-        if each.seconds > 0
-        for _ in range(max(each.clients, 1))
-    ]
     return replace(
         own,
-        seconds=median(covered) if covered else 0.0,
+        seconds=_median(
+            (each.seconds, max(each.clients, 1))
+            for each in (own, *others)
+            if each.seconds > 0
+        ),
         clients=sum(each.clients for each in (own, *others)),
         endpoints={
             address: total.sums(
@@ -48,6 +45,20 @@ def join(own: Observation, others: Sequence[Observation]) -> Observation:
             if total.parts
         },
     )
+
+
+def _median(counted: Iterable[tuple[float, int]]) -> float:
+    """Return the median of numbers that are there so many times each, 0 of none."""
+    ordered = sorted(counted)
+    half, passed, lower = sum(count for _, count in ordered) / 2, 0, 0.0
+    for number, count in ordered:
+        if passed == half:
+            return (lower + number) / 2
+        passed += count
+        lower = number
+        if passed > half:
+            break
+    return lower
 
 
 def _factor(part: Mapping[str, EndpointSums], totals: Mapping[str, "_Total"]) -> float:

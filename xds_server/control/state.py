@@ -165,6 +165,7 @@ def _is_sound(state: EndpointState, parameters: Parameters) -> bool:
     return (
         low <= state.log_weight <= high
         and 0 < state.gain <= parameters.first_gain
+        and -1 <= state.sign <= 1
         and 0 <= state.health <= 1
         and 0 <= state.age < math.inf
         and all(0 <= number <= _MOST_SUM for number in sums)

@@ -6,20 +6,30 @@ text, an endpoint takes about 50 characters.
 """
 
 import base64
-import binascii
 import zlib
-from collections.abc import Mapping
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 
 from xds_server.control.observation import EndpointSums, Observation
 from xds_server.control.standing import PortKey
 from xds_server.control.state import EndpointState, State, Window
+from xds_server.control.tally import MOST_CLIENTS
 
 _VERSION: Final = 1
 _MOST_BYTES: Final = 16 * 1024 * 1024
 """What is larger when it is inflated is no word of a replica."""
+_LONGEST_DUE: Final = 3600.0
+"""Seconds; who is told of a later step looks again by then."""
+
+_Ordinal = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+_Count = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
+"""No period has more, nor a greater load; `Window` believes as much."""
+_Load = Annotated[float, msgspec.Meta(ge=0, le=1e15)]
+_Clients = Annotated[int, msgspec.Meta(ge=0, le=MOST_CLIENTS)]
+_Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class Turn(NamedTuple):
@@ -29,8 +39,8 @@ class Turn(NamedTuple):
     each change that it makes, of any port.
     """
 
-    epoch: int = 0
-    number: int = 0
+    epoch: _Ordinal = 0
+    number: _Ordinal = 0
 
 
 class Learned(NamedTuple):
@@ -94,33 +104,34 @@ class _Learned(msgspec.Struct, frozen=True, array_like=True):
 
 
 class _Sums(msgspec.Struct, frozen=True, array_like=True):
-    issued: int
-    succeeded: int
-    failed: int
-    answers: int
-    load: float
-    least_in_progress: float | None
-    clients: int
-    largest: float
+    issued: _Count
+    succeeded: _Count
+    failed: _Count
+    answers: _Count
+    load: _Load
+    least_in_progress: _Load | None
+    clients: _Clients
+    largest: _Share
     is_held: bool
 
 
 class _Part(msgspec.Struct, frozen=True, array_like=True):
     key: PortKey
     turn: Turn
-    seconds: float
-    clients: int
+    seconds: _Load
+    clients: _Clients
     endpoints: dict[str, _Sums]
 
 
 class _Text(msgspec.Struct, frozen=True):
     version: int
     said_at: float
-    epoch: int
+    epoch: _Ordinal
     speaks: bool
     last: PortKey | None
     learned: list[_Learned]
-    parts: list[_Part]
+    parts: list[msgspec.Raw]
+    """Each a `_Part`; of one that cannot be the others are as good."""
 
 
 def encode(word: Word) -> str:
@@ -143,7 +154,8 @@ def decode(text: str) -> Word:
         data = base64.b64decode(text, validate=True)
         body = zlib.decompressobj().decompress(data, _MOST_BYTES)
         told = msgspec.json.decode(body, type=_Text)
-    except (binascii.Error, zlib.error, msgspec.MsgspecError, ValueError):
+        parts = dict(_read_parts(told.parts))
+    except (zlib.error, msgspec.MsgspecError, ValueError, RecursionError):
         return Word()
     if told.version != _VERSION:
         return Word()
@@ -153,7 +165,7 @@ def decode(text: str) -> Word:
         speaks=told.speaks,
         last=told.last,
         learned={each.key: _read(each) for each in told.learned},
-        parts={each.key: _read_part(each) for each in told.parts},
+        parts=parts,
     )
 
 
@@ -176,7 +188,7 @@ def _written_state(state: State) -> _State:
 
 def _read(told: _Learned) -> Learned:
     state = None if told.state is None else _read_state(told.state)
-    return Learned(told.turn, told.due, state)
+    return Learned(told.turn, min(max(told.due, 0.0), _LONGEST_DUE), state)
 
 
 def _read_state(told: _State) -> State:
@@ -192,13 +204,22 @@ def _read_state(told: _State) -> State:
     )
 
 
-def _written_part(key: PortKey, part: Part) -> _Part:
+def _written_part(key: PortKey, part: Part) -> msgspec.Raw:
     turn, seen = part
     endpoints = {
         name: msgspec.convert(each, _Sums, from_attributes=True)
         for name, each in seen.endpoints.items()
     }
-    return _Part(key, turn, seen.seconds, seen.clients, endpoints)
+    told = _Part(key, turn, seen.seconds, seen.clients, endpoints)
+    return msgspec.Raw(msgspec.json.encode(told))
+
+
+def _read_parts(parts: Iterable[msgspec.Raw]) -> Iterator[tuple[PortKey, Part]]:
+    """Yield what was seen of each port, but for numbers that nobody can have seen."""
+    for each in parts:
+        with suppress(msgspec.ValidationError):
+            told = msgspec.json.decode(each, type=_Part)
+            yield told.key, _read_part(told)
 
 
 def _read_part(told: _Part) -> Part:

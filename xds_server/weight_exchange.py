@@ -149,7 +149,7 @@ class WeightExchange:
         """Say what there is to say whenever it is something else."""
         loop, said, said_at = asyncio.get_running_loop(), -1, float("-inf")
         while True:
-            self._loop.look()
+            self._loop.look(loop.time())
             is_old = said_at + _REFRESHED <= loop.time()
             if self._loop.changes == said and not is_old:
                 await asyncio.sleep(_LOOK)

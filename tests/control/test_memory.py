@@ -141,7 +141,7 @@ async def test_numbers_that_no_controller_has_make_one_port_neutral(
 
     assert len(set(world.weights.values())) == 1
     assert [log["event"] for log in logs] == [
-        "saved weights not usable, starting from neutral"
+        "weights not usable, starting from neutral"
     ]
 
 

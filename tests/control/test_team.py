@@ -1,15 +1,23 @@
 """Several replicas serve one set of weights, whatever becomes of each of them."""
 
+from collections.abc import Mapping
+
 import pytest
 from hypothesis import given, settings, strategies as st
 
 from tests.control.fleet import Fleet
-from tests.control.mesh import FAST, SLOW, address, mesh
+from tests.control.mesh import CLUSTER, FAST, INTERVAL, SLOW, address, mesh
+from tests.control.reports import report, seen
 from tests.mesh.documents import slice_of
 from xds_server.control.loop import HASTE, ROUND
+from xds_server.control.observation import Observation
 from xds_server.control.standing import Cause
+from xds_server.control.team import Team
+from xds_server.control.word import Part, Turn, Word
+from xds_server.load import LoadReport
 
 MINUTE = 60.0
+KEY = ("shop", "web", 80)
 
 
 def learned(fleet: Fleet) -> Fleet:
@@ -174,7 +182,7 @@ def test_endpoints_that_come_and_go_all_the_time_keep_no_one_from_being_heard() 
 def test_who_cannot_hear_the_others_does_not_lead() -> None:
     fleet = Fleet(*mesh(1, 2, 3))
     fleet["a"].is_cut_off = True
-    fleet["a"].team._is_heard = False
+    fleet["a"].world.loop.hear(None, fleet.now)
     fleet.elect("a")
     fleet.run(MINUTE)
 
@@ -208,6 +216,86 @@ def test_two_that_began_without_hearing_each_other_do_not_stay_apart() -> None:
 
     assert fleet["a"].weights == fleet["b"].weights == fleet["c"].weights
     assert fleet["c"].team.epoch == 3
+
+
+def test_who_heard_of_newer_weights_takes_those_of_the_next_leader() -> None:
+    """Which has never heard of the one that they are from, nor anybody who was."""
+    fleet = learned(Fleet(*mesh(1, 2, 3), clients=(1, 1)))
+    for name in "baba":
+        fleet.elect(name)
+        fleet.run(5)
+    fleet["b"].is_cut_off = True
+    fleet.kill("a")
+    for name in "ab":
+        fleet.bury(name)
+    fleet.join("c")
+    fleet.elect("c")
+    fleet.run(MINUTE)
+    assert fleet["c"].team.epoch < fleet["b"].team.epoch
+    fleet["b"].is_cut_off = False
+    fleet.run(5)
+
+    assert fleet["c"].team.epoch == fleet["b"].team.epoch
+    assert fleet["c"].weights == fleet["b"].weights
+
+
+def test_who_becomes_deaf_leads_no_more() -> None:
+    fleet = learned(Fleet(*mesh(1, 2, 3)))
+    fleet["a"].world.loop.hear(None, fleet.now)
+    fleet["a"].world.loop.look(fleet.now)
+
+    assert not fleet["a"].team.is_leading
+
+
+def test_weights_that_clients_kept_show_wherever_these_are() -> None:
+    """The leader's own clients are new, and have base weights."""
+    fleet = Fleet(*mesh(1, 3), clients=(0, 0))
+    fleet.elect("a")
+    b = fleet["b"].world.loop
+    b.keep([CLUSTER])
+    loads = [seen(address(each), n, mean=4 / n) for each, n in {1: 9, 3: 90}.items()]
+    for _ in range(14):
+        fleet.run(INTERVAL)
+        b.submit(LoadReport(node_id="b", clusters=(report(*loads),)), fleet.now)
+    first = fleet["a"].world.pushes[0]
+
+    assert first.cause is Cause.KEPT
+    assert first.weights[address(3)] > 3 * first.weights[address(1)]
+
+
+def part(turn: Turn, metrics: tuple[str, ...] = ()) -> Word:
+    """Return what a replica says that saw something."""
+    seen = Observation(now=0.0, seconds=10.0, bases={}, endpoints={})
+    return Word(epoch=turn.epoch, parts={KEY: Part(turn, seen, metrics)})
+
+
+def leading(*words: Mapping[str, Word]) -> Team:
+    """Return a team that leads and has heard these in turn."""
+    team = Team(lambda: True)
+    team.hear({})
+    team.look()
+    for each in words:
+        team.hear(each)
+    return team
+
+
+def test_what_a_replica_saw_counts_once_also_when_it_was_away() -> None:
+    team = leading({"b": part(Turn(1, 5))})
+    assert len(list(team.parts(KEY, ()))) == 1
+    for gone in ({}, {"c": part(Turn(1, 5))}):
+        team.hear(gone)
+        team.hear({"b": part(Turn(1, 5))})
+
+        assert not list(team.parts(KEY, ()))
+    for number in range(100):
+        team.hear({f"c{number}": part(Turn(1, 5))})
+        assert list(team.parts(KEY, ()))
+    assert len(team._used) < 20
+
+
+def test_what_was_seen_in_another_epoch_or_metric_does_not_count() -> None:
+    for absurd in part(Turn(0, 5)), part(Turn(1, 5), ("cpu_utilization",)):
+        assert not list(leading({"b": absurd}).parts(KEY, ()))
 
 
 EVENTS = st.sampled_from(

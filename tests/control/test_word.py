@@ -19,7 +19,7 @@ from tests.control.observations import (
 )
 from xds_server.control.controller import Controller
 from xds_server.control.loop import MOST_SHARED
-from xds_server.control.observation import Observation
+from xds_server.control.observation import EndpointSums, Observation
 from xds_server.control.state import EndpointState, State, Window, rounded
 from xds_server.control.word import Learned, Part, Turn, Word, decode, encode
 from xds_server.replicas.member import LONGEST
@@ -52,7 +52,8 @@ def test_what_was_seen_arrives_whole(random: Random) -> None:
         endpoints={f"10.0.0.{each}:80": sums(random) for each in range(5)},
         clients=3,
     )
-    word = Word(epoch=7, parts={WEB: Part(Turn(7, 3), seen)})
+    part = Part(Turn(7, 3), seen, ("named_metrics.work",), is_kept=True)
+    word = Word(epoch=7, parts={WEB: part})
 
     assert decode(encode(word)) == word
 
@@ -76,10 +77,11 @@ def part(
     seconds: str = "10",
     clients: str = "3",
     endpoint: str = "100, 100, 0, 100, 5.5, null, 3, 0.5, true",
+    rest: str = '["cpu"], true',
 ) -> str:
     return (
         f'[["shop", "web", {port}], [1, {number}], {seconds}, {clients},'
-        f' {{"10.0.0.1:80": [{endpoint}]}}]'
+        f' {{"10.0.0.1:80": [{endpoint}]}}, {rest}]'
     )
 
 
@@ -106,6 +108,14 @@ def test_what_nobody_can_have_seen_is_left_out(absurd: str) -> None:
     word = decode(written(part(79), absurd, part(81)))
 
     assert [key[2] for key in word.parts] == [79, 81]
+
+
+def test_what_clients_made_up_ends_nobody_who_says_it() -> None:
+    """Twenty thousand liars are more than is believed, and are told all the same."""
+    lie = EndpointSums(issued=2 * 10**12, load=1e16, clients=20_000)
+    seen = Observation(now=0.0, seconds=9.0, bases={}, endpoints={"10.0.0.1:80": lie})
+
+    assert decode(encode(Word(parts={WEB: Part(Turn(1, 1), seen)}))).parts == {}
 
 
 def test_a_word_whose_numbers_cannot_be_said_on_is_none() -> None:

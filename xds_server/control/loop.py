@@ -7,7 +7,6 @@ and no clock: `source` gives it both. One task owns it.
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Final
 
@@ -17,6 +16,7 @@ from xds_server.control.audit import Dropped
 from xds_server.control.controller import Reason
 from xds_server.control.demand import Demand, demand_of
 from xds_server.control.joint import join
+from xds_server.control.member import Member
 from xds_server.control.port_loop import PortLoop, Terms
 from xds_server.control.standing import (
     Cause,
@@ -28,7 +28,7 @@ from xds_server.control.standing import (
 )
 from xds_server.control.state import State
 from xds_server.control.team import Team
-from xds_server.control.word import Learned, Part, Turn, Word
+from xds_server.control.word import Learned, Part, Word
 from xds_server.load import LoadReport, PodUsage
 from xds_server.mesh.event import Weighed
 from xds_server.mesh.learned_weight import weighed_upstream
@@ -54,22 +54,6 @@ _NONE: Final = ("", "", 0)
 """Before the key of any port."""
 
 
-@dataclass(slots=True, kw_only=True)
-class _Member:
-    """A port that has a loop."""
-
-    key: PortKey
-    loop: PortLoop
-    due: float
-    """When the next step is."""
-    pushes: int = 0
-    pushed_at: float | None = None
-    turn: Turn = field(default_factory=Turn)
-    """Which change of its state this is, where there are several replicas."""
-    part: Part | None = None
-    """What was last seen here, of a port that another replica weighs."""
-
-
 class ControlLoop:
     """The loops of all ports whose policy wants the control plane to weigh them."""
 
@@ -89,7 +73,7 @@ class ControlLoop:
         self._report_interval = report_interval
         self._saved: dict[PortKey, State] = {}
         self._observers = tuple(observers)
-        self._members: dict[str, _Member] = {}
+        self._members: dict[str, Member] = {}
         self._demand: Demand | None = None
         self._clusters: dict[ServiceName, frozenset[str]] = {}
         self.dropped: Counter[Dropped] = Counter()
@@ -98,6 +82,8 @@ class ControlLoop:
         """How many reports came, one a client and cluster."""
         self.changes = 0
         """How often there was something new to be said to other replicas."""
+        self.is_ready = False
+        """Whether all ports are known: before, there is nothing to be said."""
 
     @property
     def demand(self) -> Demand:
@@ -140,6 +126,7 @@ class ControlLoop:
     def settle(self) -> None:
         """Forget what was saved of ports that did not come: all are known now."""
         self._saved.clear()
+        self.is_ready = True
 
     def submit(self, report: LoadReport, now: float) -> None:
         """Take in what a client reports; never raises for what is in it."""
@@ -171,7 +158,7 @@ class ControlLoop:
 
         Where there are many, some stay due: to take all would be a stop of the server.
         """
-        self.look()
+        self.look(now)
         events: list[Weighed] = []
         endpoints = 0
         for member in self._members.values():
@@ -191,15 +178,22 @@ class ControlLoop:
                 events.append(self._push(member, cause, before, now))
         return tuple(events)
 
-    def look(self) -> None:
-        """Look whether it is this replica's turn to compute."""
+    def look(self, now: float) -> None:
+        """Look whether it is this replica's turn to compute.
+
+        What the others saw until then does not count, so a first step waits for them.
+        """
         if self._team is not None and self._team.look():
             logger.info("weighing for all replicas", epoch=self._team.epoch)
             for member in self._members.values():
+                member.due = self._even(max(member.due, now + ROUND))
                 self._settle(member)
 
-    def hear(self, words: Mapping[str, Word], now: float) -> tuple[Weighed, ...]:
-        """Take in what all other replicas say; return the weights to be pushed."""
+    def hear(self, words: Mapping[str, Word] | None, now: float) -> tuple[Weighed, ...]:
+        """Take in what all others say, or that they cannot be heard.
+
+        Returns the weights to be pushed.
+        """
         if self._team is None or not self._team.hear(words):
             return ()
         events: list[Weighed] = []
@@ -218,12 +212,12 @@ class ControlLoop:
         if team is None:
             return Word()
         members = sorted(self._members.values(), key=lambda each: each.key)
-        if not team.is_speaker:
-            return Word(epoch=team.epoch, parts=dict(_parts(members, team)))
         sums = accumulate(len(each.loop.bases) for each in members)
         shared = [
             each for each, sum_ in zip(members, sums, strict=True) if sum_ <= most
         ]
+        if not team.is_speaker:
+            return Word(epoch=team.epoch, parts=dict(_parts(shared, team)))
         team.last = None
         if len(shared) < len(members):
             team.last = shared[-1].key if shared else _NONE
@@ -231,14 +225,7 @@ class ControlLoop:
             epoch=team.epoch,
             speaks=True,
             last=team.last,
-            learned={
-                each.key: Learned(
-                    each.turn,
-                    each.due - now,
-                    each.loop.save() if each.loop.is_settled else None,
-                )
-                for each in shared
-            },
+            learned={each.key: each.learned(now) for each in shared},
         )
 
     def save(self) -> Mapping[PortKey, State]:
@@ -266,6 +253,7 @@ class ControlLoop:
         terms, cause = Terms.of(upstream), Cause.ENDPOINTS
         period, team = self._period(terms), self._team
         member = self._members.get(cluster)
+        is_new = member is None
         if member is None or member.loop.terms != terms:
             self._demand = None
         if member is None:
@@ -274,32 +262,36 @@ class ControlLoop:
             if team is not None and (learned := team.learned(key)) is not None:
                 state = learned.state or state
             loop, cause = self._begin(key, terms, period, state)
-            member = _Member(key=key, loop=loop, due=self._even(now + period))
+            member = Member(key=key, loop=loop, due=self._even(now + period))
             if learned is not None:
                 member.turn, cause = learned.turn, Cause.LEADER
             self._members[cluster] = member
         before, pods = member.loop.weights, member.loop.pods.namespaces
-        if member.loop.heed(upstream, terms, period):
+        is_changed = member.loop.heed(upstream, terms, period)
+        if is_changed or is_new:
             self._settle(member)
+        if is_changed:
             yield self._push(member, cause, before, now)
         if member.loop.pods.namespaces != pods:
             self._demand = None
         member.due = min(member.due, now + period)
 
-    def _step(self, member: _Member, now: float) -> bool:
+    def _step(self, member: Member, now: float) -> bool:
         """Take the step of a port, where it is ours; return whether weights changed."""
         seen, team = member.loop.observe(now), self._team
         if team is None:
             return member.loop.step(seen)
         if not team.weighs(member.key):
-            member.part = Part(member.turn, seen)
+            member.note(seen)
             self.changes += 1
             return False
-        is_changed = member.loop.step(join(seen, tuple(team.parts(member.key))))
+        parts = tuple(team.parts(member.key, member.loop.terms.metrics))
+        member.loop.is_kept |= any(each.is_kept for each in parts)
+        is_changed = member.loop.step(join(seen, [each.seen for each in parts]))
         self._settle(member)
         return is_changed
 
-    def _settle(self, member: _Member) -> None:
+    def _settle(self, member: Member) -> None:
         """Let the state of a port be one that others can have."""
         if self._team is not None:
             member.loop.round()
@@ -307,7 +299,7 @@ class ControlLoop:
                 member.turn, member.part = self._team.next_turn(), None
                 self.changes += 1
 
-    def _adopt(self, member: _Member, learned: Learned, now: float) -> bool:
+    def _adopt(self, member: Member, learned: Learned, now: float) -> bool:
         """Go on from what the leader remembers; return whether weights changed."""
         member.turn = learned.turn
         ahead = learned.due - HASTE
@@ -337,11 +329,11 @@ class ControlLoop:
             try:
                 return PortLoop(terms, period, self.dropped, state), Cause.SAVED
             except ValueError as error:
-                _complain("saved weights not usable, starting from neutral", key, error)
+                _complain("weights not usable, starting from neutral", key, error)
         return PortLoop(terms, period, self.dropped), Cause.ENDPOINTS
 
     def _push(
-        self, member: _Member, cause: Cause, before: Mapping[str, int], now: float
+        self, member: Member, cause: Cause, before: Mapping[str, int], now: float
     ) -> Weighed:
         weights = dict(member.loop.weights)
         member.pushes += 1
@@ -372,7 +364,7 @@ def _event(key: PortKey, weights: Mapping[str, int]) -> Weighed:
     return Weighed(service=key[:2], port=key[2], weights=weights)
 
 
-def _parts(members: Iterable[_Member], team: Team) -> Iterator[tuple[PortKey, Part]]:
+def _parts(members: Iterable[Member], team: Team) -> Iterator[tuple[PortKey, Part]]:
     """Yield what was seen here of the ports that another weighs."""
     for member in members:
         if member.part is not None and not team.weighs(member.key):

@@ -218,7 +218,8 @@ def _share(parts: Parts, total: float, factors: Mapping[str, float]) -> float:
     """
     factor = factors.get(parts.owner, 1.0) if parts.owner is not None else 1.0
     own, others = parts.greatest * factor, max(0.0, total - parts.greatest)
-    return ceil(1000 * own / (own + others)) / 1000 if own > 0 else 0.0
+    share = own / (own + others) if own > 0 else 0.0
+    return min(1.0, ceil(1000 * share) / 1000)
 
 
 class _Client:

@@ -6,10 +6,15 @@ owns it.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import Final
 
-from xds_server.control.observation import Observation
 from xds_server.control.standing import PortKey
-from xds_server.control.word import Learned, Turn, Word
+from xds_server.control.word import Learned, Part, Turn, Word
+
+FORMER: Final = ""
+"""The name of this replica before it was started again."""
+_MOST_GONE: Final = 16
+"""So many replicas that went are known when they are back."""
 
 
 class Team:
@@ -22,7 +27,10 @@ class Team:
         self._words: Mapping[str, Word] = {}
         self._leader = Word()
         """The newest word of whoever computes, or did."""
-        self._used: dict[tuple[str, PortKey], Turn] = {}
+        self._used: dict[str, dict[PortKey, Turn]] = {}
+        """What each has said in this epoch that counted already."""
+        self._greatest = 0
+        """The greatest epoch of anybody's weights."""
         self._number = 0
         self.epoch = 0
         """Of the weights that are served here; 0 before there are any."""
@@ -39,8 +47,10 @@ class Team:
         self.is_leading = self._is_heard and self._is_elected()
         begins = self.is_leading and not (was_leading and self.is_speaker)
         if begins:
-            self.epoch += 1
+            self.epoch = max(self.epoch, self._greatest) + 1
             self.is_speaker = True
+            self._leader = Word()
+            self._used.clear()
         return begins
 
     def next_turn(self) -> Turn:
@@ -52,37 +62,46 @@ class Team:
         """Whether this replica computes the weights of a port that it serves."""
         return self.is_leading or (self.last is not None and key > self.last)
 
-    def hear(self, words: Mapping[str, Word]) -> bool:
-        """Take in what all other replicas say, by name.
+    def hear(self, words: Mapping[str, Word] | None) -> bool:
+        """Take in what all other replicas say, by name; None where they are not heard.
 
         Returns whether there are weights that may be newer than those served here.
         """
-        self._is_heard = True
+        self._is_heard = words is not None
+        if words is None:
+            return False
         self._words = words
-        self._used = {each: t for each, t in self._used.items() if each[0] in words}
+        for name in [each for each in self._used if each not in words][:-_MOST_GONE]:
+            del self._used[name]
+        self._greatest = max((each.epoch for each in words.values()), default=0)
         speakers = (each for each in words.values() if each.speaks)
-        word = max(speakers, key=_freshness, default=None)
-        if word is None or word.epoch < self.epoch:
-            return False
-        if self.is_speaker and word.epoch == self.epoch:
-            # Who led for a moment was not heard yet when this one began: begin again.
+        word = max(speakers, key=_freshness, default=Word())
+        is_rival = self.is_speaker and word.epoch == self.epoch
+        if word.speaks and word.epoch >= self.epoch and not is_rival:
+            self.epoch, self._leader, self.last = word.epoch, word, word.last
+            self.is_speaker = word is words.get(FORMER)
+            return True
+        if is_rival or self._greatest > self.epoch:
+            # Others have weights that pass for as new, or newer: begin again.
             self.is_leading = False
-            return False
-        self.epoch, self._leader, self.last = word.epoch, word, word.last
-        self.is_speaker = False
-        return True
+        return False
 
     def learned(self, key: PortKey) -> Learned | None:
         """Return what the leader remembers of a port."""
-        return None if self.is_speaker else self._leader.learned.get(key)
+        return self._leader.learned.get(key)
 
-    def parts(self, key: PortKey) -> Iterator[Observation]:
-        """Yield what the clients of the others saw of a port, each time once."""
+    def parts(self, key: PortKey, metrics: tuple[str, ...]) -> Iterator[Part]:
+        """Yield what the clients of the others saw of a port, each time once.
+
+        Those that saw it in this epoch, by these *metrics*.
+        """
         for name, word in self._words.items():
-            part = word.parts.get(key)
-            if part and part.turn > self._used.get((name, key), Turn(-1)):
-                self._used[name, key] = part.turn
-                yield part.seen
+            part, used = word.parts.get(key), self._used.setdefault(name, {})
+            if part is None or part.turn.epoch != self.epoch:
+                continue
+            if part.turn > used.get(key, Turn()) and part.metrics == metrics:
+                used[key] = part.turn
+                yield part
 
 
 def _freshness(word: Word) -> tuple[int, Turn]:

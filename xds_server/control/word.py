@@ -9,6 +9,7 @@ import base64
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from operator import attrgetter
 from typing import Annotated, Final, NamedTuple
 
 import msgspec
@@ -56,10 +57,16 @@ class Learned(NamedTuple):
 
 
 class Part(NamedTuple):
-    """What the clients of one replica saw, of a port with the weights of `turn`."""
+    """What the clients of one replica saw, of a port with the weights of `turn`.
+
+    Their load is that of `metrics`; `is_kept` where some of them go on with the weights
+    of a server before.
+    """
 
     turn: Turn
     seen: Observation
+    metrics: tuple[str, ...] = ()
+    is_kept: bool = False
 
 
 class Word(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,6 +128,8 @@ class _Part(msgspec.Struct, frozen=True, array_like=True):
     seconds: _Load
     clients: _Clients
     endpoints: dict[str, _Sums]
+    metrics: tuple[str, ...]
+    is_kept: bool
 
 
 class _Text(msgspec.Struct, frozen=True):
@@ -205,12 +214,18 @@ def _read_state(told: _State) -> State:
 
 
 def _written_part(key: PortKey, part: Part) -> msgspec.Raw:
-    turn, seen = part
-    endpoints = {
-        name: msgspec.convert(each, _Sums, from_attributes=True)
-        for name, each in seen.endpoints.items()
-    }
-    told = _Part(key, turn, seen.seconds, seen.clients, endpoints)
+    seen = part.seen
+    numbers = attrgetter(*_Sums.__struct_fields__)
+    endpoints = {name: _Sums(*numbers(each)) for name, each in seen.endpoints.items()}
+    told = _Part(
+        key,
+        part.turn,
+        seen.seconds,
+        seen.clients,
+        endpoints,
+        part.metrics,
+        part.is_kept,
+    )
     return msgspec.Raw(msgspec.json.encode(told))
 
 
@@ -234,4 +249,4 @@ def _read_part(told: _Part) -> Part:
         endpoints=endpoints,
         clients=told.clients,
     )
-    return Part(told.turn, seen)
+    return Part(told.turn, seen, told.metrics, told.is_kept)

@@ -14,12 +14,13 @@ from tests.control.mesh import INTERVAL, UNEQUAL, World, mesh, report
 from tests.replicas.leases import LeaseApi, Leases
 from xds_server.control.memory import YOUNG
 from xds_server.control.team import Team
+from xds_server.control.word import decode
 from xds_server.mesh.event import Listed, Weighed
 from xds_server.replicas.lease import Lease, LeaseName
 from xds_server.replicas.member import LONGEST, REPORT
 from xds_server.replicas.roll import Roll
 from xds_server.sources.kube_api import KubeConfigError, KubeError
-from xds_server.sources.reflector import Changed, Replaced, Troubled
+from xds_server.sources.reflector import Changed, News, Replaced, Troubled
 from xds_server.weight_exchange import WeightExchange
 
 NAME = LeaseName("system", "xds-server")
@@ -63,6 +64,7 @@ class Replica:
     is_elected: bool = False
     lasts: tuple[int, ...] = (1, 2, 3)
     started: datetime = START
+    becomes_ready: bool = True
     has_listed: bool = False
     troubles: list[KubeError | KubeConfigError | None] = field(default_factory=list)
 
@@ -102,6 +104,8 @@ class Replica:
                 assert not self.has_listed
                 self.has_listed = True
                 self.world.apply(*mesh(*self.lasts))
+                if self.becomes_ready:
+                    self.world.loop.settle()
 
     async def _live(self) -> None:
         while True:
@@ -212,6 +216,145 @@ def test_who_must_not_hear_the_others_serves_all_the_same_and_does_not_lead() ->
             assert any(a.troubles)
 
     play(scene)
+
+
+def test_who_has_never_heard_the_others_has_listed_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Routes are known, and weights can wait; what is wrong is told."""
+
+    async def fail(roll: Roll) -> None:
+        while True:
+            roll._hear(Troubled(KubeError("no Leases today", 500)))
+            await asyncio.sleep(1)
+
+    monkeypatch.setattr(Roll, "run", fail)
+
+    async def scene() -> None:
+        async with leader(Leases()).running() as a:
+            await asyncio.sleep(20)
+            assert a.has_listed
+            assert any(a.troubles)
+
+    play(scene)
+
+
+def test_who_hears_late_goes_on_from_what_it_had_said() -> None:
+    leases = Leases()
+
+    async def scene() -> None:
+        async with leader(leases).running() as a:
+            await asyncio.sleep(65)
+        later = Replica(leases, "a")
+        later.api.is_cut_off = True
+        async with later.running():
+            await asyncio.sleep(60)
+            assert later.has_listed
+            later.api.is_cut_off = False
+            await asyncio.sleep(5)
+            assert later.weights == a.weights
+
+    play(scene)
+
+
+@pytest.mark.parametrize("becomes_ready", [True, False])
+def test_who_is_started_again_says_what_it_had_said(
+    becomes_ready: bool,  # noqa: FBT001
+) -> None:
+    """As long as nobody leads, however often; nobody else may have these weights."""
+    leases = Leases()
+
+    async def scene() -> None:
+        async with leader(leases).running() as a:
+            await asyncio.sleep(65)
+        for _ in range(3):
+            again = Replica(leases, "a", becomes_ready=becomes_ready)
+            async with again.running():
+                await asyncio.sleep(100)
+        async with Replica(leases, "b").running() as b:
+            await asyncio.sleep(1)
+            assert b.weights == a.weights
+
+    play(scene)
+
+
+def test_a_leader_that_becomes_deaf_computes_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its watch fails, while it is elected and can write."""
+    leases, is_deaf, hear_of = Leases(), list[Roll](), Roll._hear
+
+    def hear(roll: Roll, news: News) -> None:
+        hear_of(
+            roll, Troubled(KubeError("forbidden", 403)) if roll in is_deaf else news
+        )
+
+    monkeypatch.setattr(Roll, "_hear", hear)
+
+    async def scene() -> None:
+        async with (
+            leader(leases).running() as a,
+            Replica(leases, "b").running() as b,
+        ):
+            await asyncio.sleep(65)
+            is_deaf.append(a.exchange._roll)
+            await asyncio.sleep(15)
+            before = a.weights
+            await asyncio.sleep(100)
+            assert b.weights == a.weights == before
+
+    play(scene)
+
+
+def test_endpoints_that_went_are_said_where_there_is_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ports go before them, and all is said again as soon as it fits."""
+    leases = Leases()
+
+    async def scene() -> None:
+        async with leader(leases).running() as a:
+            await asyncio.sleep(65)
+            a.world.apply(*mesh(4, 5, 6))
+            await asyncio.sleep(65)
+            assert learned(said_by(leases, "a")) == (3, 3)
+            room = len(said_by(leases, "a")) - 20
+            monkeypatch.setattr("xds_server.weight_exchange.LONGEST", room)
+            await asyncio.sleep(15)
+            assert learned(said_by(leases, "a")) == (3, 0)
+            monkeypatch.setattr("xds_server.weight_exchange.LONGEST", 250)
+            await asyncio.sleep(15)
+            assert learned(said_by(leases, "a")) == (0, 0)
+            monkeypatch.setattr("xds_server.weight_exchange.LONGEST", LONGEST)
+            await asyncio.sleep(15)
+            assert learned(said_by(leases, "a")) == (3, 3)
+
+    play(scene)
+
+
+def test_what_clients_saw_is_cut_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    leases = Leases()
+
+    async def scene() -> None:
+        async with (
+            leader(leases).running(),
+            Replica(leases, "b").running() as b,
+        ):
+            await asyncio.sleep(35)
+            assert decode(said_by(leases, "b")).parts
+            monkeypatch.setattr("xds_server.weight_exchange.LONGEST", 200)
+            assert not decode(await b.exchange._text()).parts
+
+    play(scene)
+
+
+def learned(text: str) -> tuple[int, int]:
+    """Return of how many endpoints a text tells, that there are and that went."""
+    states = [each.state for each in decode(text).learned.values() if each.state]
+    return (
+        sum(len(each.endpoints) for each in states),
+        sum(len(each.absent) for each in states),
+    )
 
 
 def test_what_does_not_fit_is_weighed_by_each_replica(

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import looptime
 import msgspec
@@ -13,6 +14,7 @@ from xds_server.replicas.lease import (
     LeaseName,
     LeaseSpec,
     ObjectMeta,
+    Term,
     collection_path,
 )
 from xds_server.replicas.member import REPORT
@@ -51,10 +53,16 @@ class World:
     troubles: list[KubeError | KubeConfigError | None] = field(default_factory=list)
     changes: int = 0
     renewals: int = 0
+    term: Term = field(default_factory=Term)
 
     def __post_init__(self) -> None:
         self.roll = Roll(
-            self.api, NAME, "a", changed=self.count, report=self.troubles.append
+            self.api,
+            NAME,
+            "a",
+            changed=self.count,
+            report=self.troubles.append,
+            term=self.term,
         )
 
     def heard(self) -> tuple[str, ...] | None:
@@ -92,15 +100,29 @@ def test_who_does_not_renew_is_struck_off() -> None:
     async def scene() -> None:
         assert world.heard() is None
         world.api.leases.stored[path] = msgspec.json.decode(lease("c", 0), type=Lease)
-        listed = [lease("a", 0), lease("b", 0, "yes"), lease("c", 0, "no")]
+        listed = [lease("a", 0, "ours"), lease("b", 0, "yes"), lease("c", 0, "no")]
         world.roll._hear(Replaced(tuple(listed)))
         assert world.heard() == ("b", "c")
         assert world.roll.reports == {"b": "yes", "c": "no"}
+        assert world.roll.own == "ours"
         await world.pass_time(2 * DURATION, "a", "b")
         assert world.heard() == ("b",)
 
     play(scene)
     assert path not in world.api.leases.stored
+
+
+def test_leases_that_last_may_be_silent_for_as_much_longer() -> None:
+    world = World(term=Term(duration=timedelta(seconds=3 * DURATION)))
+
+    async def scene() -> None:
+        world.roll._hear(Replaced((lease("b", 0),)))
+        await world.pass_time(DURATION)
+        assert world.roll.is_heard
+        await world.pass_time(2 * DURATION)
+        assert not world.roll.is_heard
+
+    play(scene)
 
 
 def test_a_watch_that_hangs_takes_nobody_off() -> None:

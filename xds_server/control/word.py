@@ -13,6 +13,7 @@ from operator import attrgetter
 from typing import Annotated, Final, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from xds_server.control.observation import EndpointSums, Observation
 from xds_server.control.standing import PortKey
@@ -141,6 +142,15 @@ class _Text(msgspec.Struct, frozen=True):
     learned: list[_Learned]
     parts: list[msgspec.Raw]
     """Each a `_Part`; of one that cannot be the others are as good."""
+
+
+def without_absent(word: Word) -> Word:
+    """Return *word* without what is remembered of endpoints that went."""
+    learned = {
+        key: each._replace(state=each.state and replace(each.state, absent={}))
+        for key, each in word.learned.items()
+    }
+    return replace(word, learned=learned)
 
 
 def encode(word: Word) -> str:

@@ -29,7 +29,6 @@ REPORT: Final = "traffic.xds-server.dev/report"
 LONGEST: Final = 200_000
 """So many characters fit beside what others may annotate (256 KiB in all)."""
 
-_NOT_FOUND: Final = 404
 _LONGEST_PAUSE: Final = 5.0
 _FAREWELL: Final = 2.0
 
@@ -68,21 +67,6 @@ class Member:
         if text != self._text:
             self._text = text
             self._is_new.set()
-
-    async def recall(self) -> str:
-        """Return what a replica of this name said last; nothing if there was none.
-
-        Raises:
-            KubeError: the API server does not say.
-            KubeConfigError: it cannot be asked.
-        """
-        try:
-            body = await self._api.get(self._name.of_replica(self._replica).path, {})
-        except KubeError as error:
-            if error.status != _NOT_FOUND:
-                raise
-            return ""
-        return decode(body, Lease).metadata.annotations.get(REPORT, "")
 
     async def run(self) -> None:
         """Be on the roll for ever, from the first word on."""

@@ -16,6 +16,7 @@ from xds_server.replicas.lease import (
     Lease,
     LeaseName,
     Sight,
+    Term,
     collection_path,
 )
 from xds_server.replicas.member import REPORT, ROLL
@@ -31,9 +32,9 @@ from xds_server.sources.reflector import (
 
 _LOOK: Final = timedelta(seconds=2)
 _PATIENCE: Final = Patience(silence=timedelta(seconds=30))
-"""Our own Lease is among them: something is heard every 5 s."""
-_QUIET: Final = 12.0
-"""Nothing for so many seconds is a watch that hangs, before any Lease runs out."""
+_QUIET: Final = 0.8
+"""Nothing in that part of the time that Leases last is a watch that hangs, before any
+runs out. Our own is among them: something is heard in a third of it."""
 
 _NOT_DEAD: Final = (404, 409)
 """What a delete is told of a Lease that is gone, or was renewed after all."""
@@ -60,10 +61,14 @@ class Roll:
         *,
         changed: Callable[[], None],
         report: Callable[[KubeError | KubeConfigError | None], None],
+        term: Term = Term(),  # noqa: B008 - frozen
     ) -> None:
         self._api = api
         self._namespace = name.namespace
         self._own = name.of_replica(replica).name
+        self._quiet = _QUIET * term.duration.total_seconds()
+        self.own = ""
+        """What this replica says, or has said before it was started again."""
         self._prefix = f"{name.name}-"
         self._changed = changed
         self._report = report
@@ -132,6 +137,7 @@ class Roll:
     def _see(self, lease: Lease) -> None:
         name, now = lease.metadata.name, asyncio.get_running_loop().time()
         if name == self._own:
+            self.own = lease.metadata.annotations.get(REPORT, "")
             return
         self._dead.pop(name, None)
         if other := self._others.get(name):
@@ -152,7 +158,7 @@ class Roll:
         Unless nothing at all was heard of late, which says more of the watch.
         """
         now = asyncio.get_running_loop().time()
-        if self._heard_at + _QUIET < now:
+        if self._heard_at + self._quiet < now:
             if self._is_heard:
                 self._is_heard = False
                 self._changed()

@@ -44,6 +44,18 @@ def test_a_client_that_is_left_with_what_it_has_does(heard: Heard) -> None:
     assert heard.kept == [CLUSTER]
 
 
+def test_a_client_that_only_reports_here_may_have_its_stream_elsewhere(
+    heard: Heard,
+) -> None:
+    takeover = Takeover(heard, is_alone=False)
+    takeover.submit(report(UNEQUAL))
+    assert heard.kept == []
+    assert len(heard.reports) == 1
+    takeover.on_kept(stream(), ENDPOINT, frozenset([CLUSTER]))
+
+    assert heard.kept == [CLUSTER]
+
+
 def test_a_client_that_reports_before_it_is_told_anything_does(heard: Heard) -> None:
     """And one that is connected has what it was sent; two of its streams are one."""
     takeover = Takeover(heard)

@@ -125,7 +125,7 @@ class ControlPlane:
             WeightMetrics(self._loop, self._control.standings)
         )
         self._ready = asyncio.Event()
-        takeover = Takeover(self._control)
+        takeover = Takeover(self._control, is_alone=team is None)
         self._server = XdsServer(
             snapshot=self._snapshot,
             directory=self._publisher,

@@ -3,7 +3,8 @@
 Streams that open, and load reports, in; reports on their way to the control loop out,
 which is told where traffic shows weights that it did not give. That is so where a
 client was left with what it came back with, and where one reports that has no stream
-yet: Envoy opens the two by themselves, each after a time of its own.
+yet: Envoy opens the two by themselves, each after a time of its own. Of several
+replicas, it may have its stream from another, and with it weights that are no news.
 """
 
 from collections import Counter
@@ -16,8 +17,10 @@ from xds_server.engine import Connection, LoadReport, Observer
 class Takeover(Observer):
     """Hears of streams, and passes on load reports."""
 
-    def __init__(self, control: ControlSource) -> None:
+    def __init__(self, control: ControlSource, *, is_alone: bool = True) -> None:
+        """Tell *control*; *is_alone* where clients have no other server."""
         self._control = control
+        self._is_alone = is_alone
         self._streams: Counter[str] = Counter()
 
     def on_connect(self, connection: Connection) -> None:
@@ -41,6 +44,6 @@ class Takeover(Observer):
 
     def submit(self, report: LoadReport) -> None:
         """Pass on what a client reports, and first that nobody told it its weights."""
-        if report.node_id not in self._streams:
+        if self._is_alone and report.node_id not in self._streams:
             self._control.keep(each.cluster for each in report.clusters)
         self._control.submit(report)

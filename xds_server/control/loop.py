@@ -49,7 +49,7 @@ they saw: all ports in one write."""
 HASTE: Final = 2.0
 """So many seconds before a step the others say what they saw, to be heard in time."""
 MOST_SHARED: Final = 2_500
-"""Endpoints of which replicas tell each other; each has about 65 characters."""
+"""Endpoints of which replicas tell each other; each has about 70 characters."""
 _NONE: Final = ("", "", 0)
 """Before the key of any port."""
 

@@ -3,7 +3,7 @@
 What controllers remember in; the same out in the next process. The file is written
 whole and put in the place of the one before, so there is always a good one; it says of
 which version it is, and when it was written. A file that cannot be used is no reason
-not to serve: weights begin at neutral then.
+not to serve: the traffic has to show the weights then.
 """
 
 import asyncio

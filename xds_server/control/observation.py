@@ -35,8 +35,8 @@ class Observation:
     """One period of one cluster.
 
     `now` is the time of a monotonic clock in seconds. `seconds` is how long the reports
-    were about, the mean over all clients, 0 where none came. `bases` has each endpoint
-    that may get traffic with the weight of its policy, 1 where it gives none;
+    were about, the median over all clients, 0 where none came. `bases` has each
+    endpoint that may get traffic with the weight of its policy, 1 where it gives none;
     `endpoints` those of which something was seen. An endpoint is `IP:port`. `clients`
     is how many reported.
     """

@@ -2,7 +2,7 @@
 
 Whoever computes says what its controllers remember, so that all others have its weights
 and any of them can go on from there. The others say what their clients saw since. As a
-text, an endpoint takes about 50 characters.
+text, an endpoint takes about 70 characters.
 """
 
 import base64

@@ -8,6 +8,8 @@ import looptime
 from tests.control.mesh import CLUSTER, INTERVAL, WEB, measured, mesh, report
 from xds_server.control.loop import ControlLoop
 from xds_server.control.source import ControlSource
+from xds_server.control.team import Team
+from xds_server.control.word import Learned, Turn, Word
 from xds_server.mesh.event import Applied, Weighed
 from xds_server.mesh.index import Index
 
@@ -64,7 +66,7 @@ def test_a_period_that_becomes_shorter_is_not_waited_for() -> None:
         put(source, index, seconds=100)
         await go_on(source, 6)
         put(source, index, seconds=4)
-        await go_on(source, 9)
+        await go_on(source, 10)
 
     assert [when for when, _ in batches_of(scenario)] == [10, 14]
 
@@ -91,3 +93,28 @@ def test_how_ports_stand_is_told_by_the_same_clock() -> None:
         assert standing.push_age is None
 
     batches_of(scenario)
+
+
+def test_a_step_that_the_leader_says_is_sooner_is_not_waited_for() -> None:
+    async def follow() -> int:
+        team = Team(lambda: False)
+        loop = ControlLoop(report_interval=lambda: INTERVAL, team=team)
+        source, clock = ControlSource(loop), asyncio.get_running_loop()
+
+        async def listen() -> None:
+            async for _ in source.batches():
+                pass
+
+        async with asyncio.TaskGroup() as tasks:
+            listening = tasks.create_task(listen())
+            put(source, Index(), seconds=100)
+            await asyncio.sleep(2)
+            soon = Learned(Turn(1, 1), 6.0, None)
+            word = Word(epoch=1, speaks=True, learned={(*WEB, 80): soon})
+            loop.hear({"a": word}, clock.time())
+            await asyncio.sleep(6)
+            listening.cancel()
+        return loop.changes
+
+    with asyncio.Runner(loop_factory=looptime.new_event_loop) as runner:
+        assert runner.run(follow()) == 1

@@ -7,6 +7,7 @@ clock, the event loop's.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import suppress
 from typing import Final
 
 from xds_server.control.loop import ControlLoop
@@ -15,6 +16,9 @@ from xds_server.load import LoadReport, PodUsage
 from xds_server.mesh.event import Weighed
 from xds_server.mesh.model import Service
 from xds_server.mesh.service import ServiceName
+
+_LOOK: Final = 1.0
+"""Seconds after which it is looked again: the leader may say that a step is sooner."""
 
 
 class ControlSource:
@@ -66,11 +70,9 @@ class ControlSource:
         """Wait until a step is due, which may change while ports come and go."""
         while (due := self._loop.due) is None or due > _now():
             self._heeded.clear()
-            try:
-                async with asyncio.timeout_at(due):
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(due and min(due, _now() + _LOOK)):
                     await self._heeded.wait()
-            except TimeoutError:
-                return
 
 
 def _now() -> float:

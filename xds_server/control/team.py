@@ -65,6 +65,9 @@ class Team:
     def hear(self, words: Mapping[str, Word] | None) -> bool:
         """Take in what all other replicas say, by name; None where they are not heard.
 
+        `FORMER` is what this one said itself, which it goes on to say where it is the
+        newest.
+
         Returns whether there are weights that may be newer than those served here.
         """
         self._is_heard = words is not None

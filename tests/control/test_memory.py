@@ -113,7 +113,7 @@ def test_a_file_of_no_use_is_one_line_in_the_log(
     found, (line,) = load(path)
 
     assert found == {}
-    assert line.startswith("saved weights not usable, starting from neutral: ")
+    assert line.startswith("saved weights not usable, starting without: ")
     assert reason in line
 
 
@@ -140,9 +140,7 @@ async def test_numbers_that_no_controller_has_make_one_port_neutral(
         world = World(*mesh(1, 2, 3), saved=found)
 
     assert len(set(world.weights.values())) == 1
-    assert [log["event"] for log in logs] == [
-        "weights not usable, starting from neutral"
-    ]
+    assert [log["event"] for log in logs] == ["weights not usable, starting without"]
 
 
 async def test_a_file_that_is_too_large_is_not_read(

@@ -329,7 +329,7 @@ class ControlLoop:
             try:
                 return PortLoop(terms, period, self.dropped, state), Cause.SAVED
             except ValueError as error:
-                _complain("weights not usable, starting from neutral", key, error)
+                _complain("weights not usable, starting without", key, error)
         return PortLoop(terms, period, self.dropped), Cause.ENDPOINTS
 
     def _push(

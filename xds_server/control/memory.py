@@ -97,7 +97,7 @@ class Memory:
             return {}
         except (OSError, UnusableError) as error:
             logger.warning(
-                "saved weights not usable, starting from neutral",
+                "saved weights not usable, starting without",
                 file=str(self._path),
                 reason=str(error),
             )

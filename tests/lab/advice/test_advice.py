@@ -13,10 +13,15 @@ from tests.lab.advice.test_candidate import KEYS, profile
 from xds_server.api.decode import decode
 from xds_server.lab.advice.advice import Advice, advise
 from xds_server.lab.advice.candidate import CANDIDATES, Terms
-from xds_server.lab.advice.decision import Batch, Record, decide
+from xds_server.lab.advice.decision import Batch, Decision, Record, decide
 from xds_server.lab.advice.described import Description
 from xds_server.lab.advice.measurement import Plan, Standing
-from xds_server.lab.advice.table import advice_json, policy_yaml, print_advice
+from xds_server.lab.advice.table import (
+    advice_json,
+    policy_yaml,
+    print_advice,
+    reasons,
+)
 from xds_server.lab.error import UsageError
 
 P95 = (0.3, 0.31, 0.1, 0.05)
@@ -75,6 +80,7 @@ def test_people_are_shown_the_figures_the_reasons_and_the_policy(
     lines = [" ".join(each.split()) for each in shown.splitlines()]
 
     assert lines[0].startswith("shop/web:80: 50 requests a second, 12% of what 2 ")
+    assert lines[1].startswith("(10 ms a request at speed 1, speeds 1:1, ")
     assert "Maglev 400 12 50 100 0.0% 50% 25:75 recommended" in lines
     assert "RoundRobin 400 75 300 600 0.0% 50% 25:75 beaten" in lines
     assert (
@@ -87,6 +93,16 @@ def test_people_are_shown_the_figures_the_reasons_and_the_policy(
     )
     assert any("PerformanceBased (ControlPlane), which needs 28 s" in e for e in lines)
     assert shown.endswith(f"\n\n{policy_yaml(advice)}")
+
+
+def test_who_was_faster_without_a_proof_is_named(advice: Advice) -> None:
+    """And nobody is where the winner was the fastest."""
+    unproved = "Maglev was better at the 95th percentile, 50 ms and not 300 ms, which"
+    decision = Decision(winner="round-robin", defeats={}, level=0.001)
+
+    assert not any("was better" in each for each in reasons(advice))
+    told = list(reasons(replace(advice, decision=decision)))
+    assert any(each.startswith(unproved) for each in told)
 
 
 def test_the_policy_can_be_pasted(advice: Advice) -> None:
@@ -102,6 +118,7 @@ def test_programs_are_told_the_same(advice: Advice) -> None:
     assert found["policy"] == advice.policy
     assert [each["beatenBy"] for each in found["candidates"]] == [*["maglev"] * 3, None]
     assert found["leftOut"] == ["performance-based"]
+    assert found["profile"]["speeds"] == [1, 1]
 
 
 def manifests(*names: str, endpoints: int = 2, protocol: str = "http") -> str:

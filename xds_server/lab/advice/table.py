@@ -16,6 +16,7 @@ from rich.text import Text
 from xds_server.lab.advice.advice import Advice
 from xds_server.lab.advice.decision import ALPHA, ERROR_MARGIN, MARGIN, Ground
 from xds_server.lab.advice.measurement import Standing
+from xds_server.lab.advice.profile import Profile
 
 _MILLI: Final = 1000
 _PERCENT: Final = 100
@@ -46,6 +47,13 @@ def advice_json(advice: Advice) -> str:
         "reasons": list(reasons(advice)),
         "level": advice.decision.level,
         "utilization": advice.profile.utilization,
+        "profile": {
+            "rate": advice.profile.rate,
+            "serviceTime": advice.profile.service_time,
+            "workers": advice.profile.workers,
+            "speeds": [host.speed for host in advice.profile.hosts],
+            "errorShares": [host.error_share for host in advice.profile.hosts],
+        },
         "leftOut": [each.name for each in advice.left_out],
         "candidates": [_standing_json(advice, each) for each in advice.standings],
         "policy": advice.policy,
@@ -75,11 +83,42 @@ def reasons(advice: Advice) -> Iterator[str]:
         f"below p = {advice.decision.level:.1g}. All of this is wrong in at most "
         f"{ALPHA:.0%} of such runs."
     )
+    if (faster := _faster(advice)) is not None:
+        yield (
+            f"{faster.candidate.title} was better at the 95th percentile, "
+            f"{_ms(faster.p95)} ms and not {_ms(winner.p95)} ms, which so short a run "
+            "does not prove; more --seconds may."
+        )
     for left in advice.left_out:
         yield (
             f"Not measured: {left.title}, which needs {left.settling:g} s to settle; "
             "give it more --seconds."
         )
+
+
+def _faster(advice: Advice) -> Standing | None:
+    """Return who was faster than the winner by more than the margin, if unproved."""
+    winner = advice.recommended
+    best = min(
+        (
+            each
+            for each in advice.standings
+            if each.error_share <= winner.error_share + ERROR_MARGIN
+        ),
+        key=lambda each: each.p95,
+    )
+    return best if best.p95 < (1 - MARGIN) * winner.p95 else None
+
+
+def _servers(profile: Profile) -> str:
+    """Say what the servers were like."""
+    speeds = ":".join(f"{host.speed:g}" for host in profile.hosts)
+    said = f"{_ms(profile.service_time)} ms a request at speed 1, speeds {speeds}, "
+    said += f"{profile.workers} workers each"
+    if any(host.error_share for host in profile.hosts):
+        errors = ":".join(f"{_PERCENT * host.error_share:g}" for host in profile.hosts)
+        said += f", errors {errors} %"
+    return said
 
 
 def _compared(advice: Advice, loser: Standing, name: str, ground: Ground) -> str:
@@ -94,7 +133,7 @@ def _table(advice: Advice) -> Table:
     table.title = Text(
         f"{advice.service}: {advice.profile.rate:g} requests a second, "
         f"{advice.profile.utilization:.0%} of what {len(advice.profile.hosts)} "
-        "endpoints can do"
+        f"endpoints can do\n({_servers(advice.profile)})"
     )
     table.title_justify = "left"
     table.add_column("candidate", no_wrap=True)

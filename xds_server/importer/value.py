@@ -96,12 +96,6 @@ def duration(value: Value) -> Value:
         decline(f"longer than ten years{got(value)}")
 
 
-def duration_unless_zero(value: Value) -> Value | Silence:
-    """Read a duration whose 0 is none."""
-    text = duration(value)
-    return NOTHING if text == "0s" else text
-
-
 def size(value: Value) -> Value:
     """Read a number of bytes as Kubernetes writes it: `32768`, `20Mi`."""
     if type(value) is int:
